@@ -1,0 +1,97 @@
+package libvirt
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	golibvirt "libvirt.org/go/libvirt"
+)
+
+// ErrNoDomain says that libvirt does not know (or no longer runs) a domain.
+var ErrNoDomain = errors.New("no such domain")
+
+// Keepalive of a connection: a server that does not answer this many messages, so many seconds apart, is given up.
+const (
+	keepaliveSeconds = 5
+	keepaliveCount   = 3
+)
+
+// Connection is one connection to a libvirt daemon. Its methods may be called from several goroutines.
+// It does not reconnect: when Closed is closed, make a new one and reconcile with Running.
+type Connection struct {
+	conn                  *golibvirt.Connect
+	callback              int
+	events                chan Event
+	lost                  chan struct{}
+	closed                chan struct{}
+	brokenOnce, closeOnce sync.Once
+}
+
+// Connect opens a connection and registers for life cycle events. URIs: https://libvirt.org/uri.html.
+func Connect(uri string) (*Connection, error) {
+	if err := startLoop(); err != nil {
+		return nil, err
+	}
+	conn, err := golibvirt.NewConnect(uri)
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: connect to %s: %w", uri, err)
+	}
+	c := &Connection{
+		conn:   conn,
+		events: make(chan Event, queueLength),
+		lost:   make(chan struct{}, 1),
+		closed: make(chan struct{}),
+	}
+	if err := c.register(); err != nil {
+		_, closeErr := conn.Close()
+		return nil, errors.Join(fmt.Errorf("libvirt: register for events of %s: %w", uri, err), closeErr)
+	}
+	return c, nil
+}
+
+func (c *Connection) register() error {
+	if err := c.conn.RegisterCloseCallback(func(*golibvirt.Connect, golibvirt.ConnectCloseReason) { c.markClosed() }); err != nil {
+		// The test driver has no wire that could break.
+		if !isCode(err, golibvirt.ERR_NO_SUPPORT) {
+			return err
+		}
+	}
+	if err := c.conn.SetKeepAlive(keepaliveSeconds, keepaliveCount); err != nil && !isCode(err, golibvirt.ERR_NO_SUPPORT) {
+		return err
+	}
+	id, err := c.conn.DomainEventLifecycleRegister(nil, c.deliver)
+	c.callback = id
+	return err
+}
+
+func (c *Connection) markClosed() { c.brokenOnce.Do(func() { close(c.closed) }) }
+
+// Events is the stream of life cycle events. It is never closed; see Closed.
+func (c *Connection) Events() <-chan Event { return c.events }
+
+// Lost delivers a value after events were dropped because their reader was slow: reconcile with Running.
+func (c *Connection) Lost() <-chan struct{} { return c.lost }
+
+// Closed is closed when the connection has broken, or after Close.
+func (c *Connection) Closed() <-chan struct{} { return c.closed }
+
+// Close ends the connection. It may be called more than once.
+func (c *Connection) Close() error {
+	var err error
+	c.closeOnce.Do(func() {
+		// A broken connection has nothing left to deregister from: what counts is that libvirt lets go of our callbacks.
+		_ = c.conn.DomainEventDeregister(c.callback)
+		_ = c.conn.UnregisterCloseCallback()
+		c.markClosed()
+		if _, closeErr := c.conn.Close(); closeErr != nil {
+			err = fmt.Errorf("libvirt: close connection: %w", closeErr)
+		}
+	})
+	return err
+}
+
+func isCode(err error, code golibvirt.ErrorNumber) bool {
+	var e golibvirt.Error
+	return errors.As(err, &e) && e.Code == code
+}

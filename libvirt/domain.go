@@ -1,0 +1,90 @@
+package libvirt
+
+import (
+	"fmt"
+
+	golibvirt "libvirt.org/go/libvirt"
+)
+
+// Domain names a domain. The UUID is its identity; names change.
+type Domain struct {
+	UUID string // lower case, with dashes
+	Name string
+}
+
+// Activity is what a domain's virtual CPUs do.
+type Activity int
+
+// Activities, from virDomainState.
+const (
+	Inactive Activity = iota // not running: no QEMU process, or one that is going down
+	Running
+	Paused
+)
+
+// Running lists the domains that have a QEMU process, paused ones included.
+func (c *Connection) Running() ([]Domain, error) {
+	list, err := c.conn.ListAllDomains(golibvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: list running domains: %w", err)
+	}
+	found := make([]Domain, 0, len(list))
+	for i := range list {
+		d, idErr := identify(&list[i])
+		_ = list[i].Free()
+		if idErr != nil {
+			err = idErr
+			continue
+		}
+		found = append(found, d)
+	}
+	return found, err
+}
+
+// Activity reads what a domain does now. A domain that libvirt does not know is Inactive.
+func (c *Connection) Activity(uuid string) (Activity, error) {
+	activity := Inactive
+	err := c.with(uuid, func(d *golibvirt.Domain) error {
+		state, _, err := d.GetState()
+		if err != nil {
+			return err
+		}
+		switch state {
+		case golibvirt.DOMAIN_RUNNING, golibvirt.DOMAIN_BLOCKED, golibvirt.DOMAIN_SHUTDOWN:
+			activity = Running
+		case golibvirt.DOMAIN_PAUSED, golibvirt.DOMAIN_PMSUSPENDED:
+			activity = Paused
+		}
+		return nil
+	})
+	if isCode(err, golibvirt.ERR_NO_DOMAIN) {
+		return Inactive, nil
+	}
+	if err != nil {
+		return Inactive, fmt.Errorf("libvirt: read activity of domain %s: %w", uuid, err)
+	}
+	return activity, nil
+}
+
+// with looks a domain up, hands it to f and frees it.
+func (c *Connection) with(uuid string, f func(*golibvirt.Domain) error) error {
+	d, err := c.conn.LookupDomainByUUIDString(uuid)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Free() }()
+	return f(d)
+}
+
+// identify reads only what the domain object itself holds: no round trip, so it is safe on the event loop.
+func identify(d *golibvirt.Domain) (Domain, error) {
+	uuid, err := d.GetUUIDString()
+	if err != nil {
+		return Domain{}, fmt.Errorf("libvirt: read a domain's UUID: %w", err)
+	}
+	name, err := d.GetName()
+	if err != nil {
+		return Domain{}, fmt.Errorf("libvirt: read the name of domain %s: %w", uuid, err)
+	}
+	return Domain{UUID: uuid, Name: name}, nil
+}

@@ -1,0 +1,152 @@
+package libvirt
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	golibvirt "libvirt.org/go/libvirt"
+)
+
+// The test driver's own domain, in each process.
+const testURI = "test:///default"
+
+func connect(t *testing.T) *Connection {
+	t.Helper()
+	c, err := Connect(testURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func only(t *testing.T, c *Connection) Domain {
+	t.Helper()
+	running, err := c.Running()
+	if err != nil || len(running) != 1 {
+		t.Fatalf("Running() = %v, %v; want the test driver's one domain", running, err)
+	}
+	return running[0]
+}
+
+func next(t *testing.T, c *Connection) Event {
+	t.Helper()
+	select {
+	case e := <-c.Events():
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event")
+	}
+	return Event{}
+}
+
+func TestLifecycle(t *testing.T) {
+	c := connect(t)
+	d := only(t, c)
+	control := func(f func(*golibvirt.Domain) error) {
+		t.Helper()
+		if err := c.with(d.UUID, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps := []struct {
+		do   func(*golibvirt.Domain) error
+		want EventKind
+		then Activity
+	}{
+		{(*golibvirt.Domain).Suspend, Suspended, Paused},
+		{(*golibvirt.Domain).Resume, Resumed, Running},
+		{(*golibvirt.Domain).Destroy, Stopped, Inactive},
+		{(*golibvirt.Domain).Create, Started, Running},
+	}
+	for _, s := range steps {
+		control(s.do)
+		if diff := cmp.Diff(Event{Kind: s.want, Domain: d}, next(t, c)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", s.want, diff)
+		}
+		if a, err := c.Activity(d.UUID); err != nil || a != s.then {
+			t.Errorf("after %v: Activity = %v, %v; want %v", s.want, a, err, s.then)
+		}
+	}
+}
+
+func TestActivityOfUnknownDomain(t *testing.T) {
+	c := connect(t)
+	if a, err := c.Activity("00000000-0000-0000-0000-000000000001"); err != nil || a != Inactive {
+		t.Errorf("Activity = %v, %v; want inactive", a, err)
+	}
+}
+
+func TestState(t *testing.T) {
+	c := connect(t)
+	d := only(t, c)
+	if s, err := c.State(d.UUID); err != nil || s != nil {
+		t.Fatalf("State before any = %+v, %v", s, err)
+	}
+	at := time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.FixedZone("east", 3600))
+	want := State{
+		Value: "anomalous", Since: at, Updated: at,
+		Reason: &Reason{Code: "anomaly", Text: `packets <received> & "sent"`},
+		Unit:   &JudgedUnit{Start: at, Score: -1.25, PValue: 0.01, Lost: 3},
+		Explanation: []ExplainedVariable{{
+			Name: "tap_send", Subsystem: "network", Observed: 2000, UsualLow: 10, UsualHigh: 90.5, Text: "packets received",
+		}},
+	}
+	if err := c.SetState(d.UUID, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.State(d.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	utc := time.Date(2026, 11, 21, 11, 0, 0, 123e6, time.UTC)
+	want.Since, want.Updated, want.Unit.Start = utc, utc, utc
+	got.XMLName = want.XMLName
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("State (-want +got):\n%s", diff)
+	}
+}
+
+func TestSetStateWhereNothingRuns(t *testing.T) {
+	c := connect(t)
+	err := c.SetState("00000000-0000-0000-0000-000000000001", State{Value: "normal"})
+	if !errors.Is(err, ErrNoDomain) {
+		t.Errorf("SetState = %v; want ErrNoDomain", err)
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	c, err := Connect(testURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	select {
+	case <-c.Closed():
+	default:
+		t.Error("Closed is not closed after Close")
+	}
+}
+
+func TestConnectRefused(t *testing.T) {
+	if c, err := Connect("qemu:///system?socket=/nonexistent/libvirt-sock"); err == nil {
+		_ = c.Close()
+		t.Error("Connect to no daemon: no error")
+	}
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte(`<state value="normal" since="2026-11-21T11:00:00Z" updated="2026-11-21T11:00:00Z"/>`))
+	f.Add([]byte(`<state value="x"><unit start="2026-11-21T11:00:00Z" score="NaN" p-value="1" lost="0"/></state>`))
+	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseState(text) })
+}

@@ -1,0 +1,112 @@
+package libvirt
+
+import (
+	"encoding/xml"
+	"fmt"
+	"time"
+
+	golibvirt "libvirt.org/go/libvirt"
+)
+
+// StateURI is the namespace of the state element.
+const StateURI = "http://virtsentry.org/xmlns/state/1"
+
+// prefix is the namespace prefix under which libvirt shows our elements in a domain's XML.
+const prefix = "virtsentry"
+
+// State is what the daemon says of a domain: the content of its state element. Times are UTC.
+type State struct {
+	XMLName     xml.Name            `xml:"state"`
+	Value       string              `xml:"value,attr"` // normal, anomalous, learning, ...
+	Since       time.Time           `xml:"since,attr"`
+	Updated     time.Time           `xml:"updated,attr"`
+	Reason      *Reason             `xml:"reason,omitempty"`
+	Unit        *JudgedUnit         `xml:"unit,omitempty"`
+	Explanation []ExplainedVariable `xml:"explanation>feature,omitempty"`
+}
+
+// Reason says why a domain is in a state that is not simply seen to be normal.
+type Reason struct {
+	Code string `xml:"code,attr"` // stable, for programs
+	Text string `xml:",chardata"` // for people
+}
+
+// JudgedUnit is the unit whose verdict led to the state.
+type JudgedUnit struct {
+	Start  time.Time `xml:"start,attr"`
+	Score  float64   `xml:"score,attr"`   // decision value of the one-class SVM: below 0 is outside
+	PValue float64   `xml:"p-value,attr"` // share of held-out normal units that scored no better
+	Lost   uint64    `xml:"lost,attr"`    // events that may be missing from the unit
+}
+
+// ExplainedVariable is one feature that carries a verdict, in the unit's own counts.
+type ExplainedVariable struct {
+	Name      string  `xml:"name,attr"`
+	Subsystem string  `xml:"subsystem,attr"`
+	Observed  float64 `xml:"observed,attr"`
+	UsualLow  float64 `xml:"usual-low,attr"`
+	UsualHigh float64 `xml:"usual-high,attr"`
+	Text      string  `xml:",chardata"`
+}
+
+// SetState records the state in the domain's live definition, which raises METADATA_CHANGE at every client
+// (virDomainSetMetadata). It waits for the domain's modify job, so it can take as long as a migration. Errors: ErrNoDomain when the domain
+// does not run.
+func (c *Connection) SetState(uuid string, s State) error {
+	s.Since, s.Updated = stamp(s.Since), stamp(s.Updated)
+	if s.Unit != nil {
+		unit := *s.Unit
+		unit.Start = stamp(unit.Start)
+		s.Unit = &unit
+	}
+	text, err := xml.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("libvirt: domain %s: write state element: %w", uuid, err)
+	}
+	err = c.with(uuid, func(d *golibvirt.Domain) error {
+		return d.SetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, string(text), prefix, StateURI, golibvirt.DOMAIN_AFFECT_LIVE)
+	})
+	switch {
+	case isCode(err, golibvirt.ERR_NO_DOMAIN), isCode(err, golibvirt.ERR_OPERATION_INVALID):
+		return fmt.Errorf("libvirt: domain %s: set state: %w (%w)", uuid, ErrNoDomain, err)
+	case err != nil:
+		return fmt.Errorf("libvirt: domain %s: set state: %w", uuid, err)
+	}
+	return nil
+}
+
+// State reads the state element of a running domain. Errors: ErrNoDomain when the domain does not run; nil, nil when it has none.
+func (c *Connection) State(uuid string) (*State, error) {
+	var text string
+	err := c.with(uuid, func(d *golibvirt.Domain) (err error) {
+		text, err = d.GetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, StateURI, golibvirt.DOMAIN_AFFECT_LIVE)
+		return err
+	})
+	switch {
+	case isCode(err, golibvirt.ERR_NO_DOMAIN_METADATA):
+		return nil, nil
+	case isCode(err, golibvirt.ERR_NO_DOMAIN), isCode(err, golibvirt.ERR_OPERATION_INVALID):
+		return nil, fmt.Errorf("libvirt: domain %s: read state: %w (%w)", uuid, ErrNoDomain, err)
+	case err != nil:
+		return nil, fmt.Errorf("libvirt: domain %s: read state: %w", uuid, err)
+	}
+	s, err := parseState([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: domain %s: read state: %w", uuid, err)
+	}
+	return s, nil
+}
+
+func parseState(text []byte) (*State, error) {
+	var s State
+	if err := xml.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("state element: %w", err)
+	}
+	if s.Value == "" {
+		return nil, fmt.Errorf("state element without a value")
+	}
+	return &s, nil
+}
+
+// stamp cuts a time to what is worth recording.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

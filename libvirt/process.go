@@ -1,0 +1,133 @@
+package libvirt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Roots of the two trees in which a domain's process is looked up.
+const (
+	DefaultRunDir  = "/run/libvirt" // libvirt's run-time state: qemu/NAME.pid
+	DefaultProcDir = "/proc"        // proc(5)
+)
+
+// ErrNoProcess says that a domain's QEMU process is not (or no longer) there.
+var ErrNoProcess = errors.New("no QEMU process")
+
+// Process is one QEMU process. PID and Start together name it for ever: PIDs are used again, but not with the same start time.
+type Process struct {
+	PID   int
+	Start uint64 // clock ticks after boot, proc_pid_stat(5) field 22
+}
+
+// Processes finds domains' QEMU processes.
+type Processes struct {
+	RunDir  string // DefaultRunDir
+	ProcDir string // DefaultProcDir
+}
+
+// Find reads the PID that libvirt wrote for the domain and checks that the process was started for this domain's UUID.
+// Errors: ErrNoProcess when there is no PID file, or no such process (any more).
+func (p Processes) Find(d Domain) (Process, error) {
+	file := filepath.Join(p.RunDir, "qemu", d.Name+".pid")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = ErrNoProcess
+		}
+		return Process{}, fmt.Errorf("libvirt: domain %s: read %s: %w", d.UUID, file, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 0 {
+		return Process{}, fmt.Errorf("libvirt: domain %s: %s holds no process id: %q", d.UUID, file, text)
+	}
+	start, err := p.startTime(pid)
+	if err != nil {
+		return Process{}, fmt.Errorf("libvirt: domain %s: %w", d.UUID, err)
+	}
+	args, err := os.ReadFile(p.proc(pid, "cmdline"))
+	if err != nil {
+		return Process{}, fmt.Errorf("libvirt: domain %s: %w", d.UUID, noProcess(err))
+	}
+	if !startedFor(args, d.UUID) {
+		return Process{}, fmt.Errorf("libvirt: domain %s: process %d was not started for it: %w", d.UUID, pid, ErrNoProcess)
+	}
+	return Process{PID: pid, Start: start}, nil
+}
+
+// Alive says whether exactly this process still runs. A zombie does not.
+func (p Processes) Alive(q Process) bool {
+	start, err := p.startTime(q.PID)
+	return err == nil && start == q.Start
+}
+
+// Executable is the path of the process's program, as the kernel knows it.
+func (p Processes) Executable(q Process) (string, error) {
+	path, err := os.Readlink(p.proc(q.PID, "exe"))
+	if err != nil {
+		return "", fmt.Errorf("libvirt: read executable of process %d: %w", q.PID, noProcess(err))
+	}
+	return path, nil
+}
+
+func (p Processes) proc(pid int, name string) string {
+	return filepath.Join(p.ProcDir, strconv.Itoa(pid), name)
+}
+
+func (p Processes) startTime(pid int) (uint64, error) {
+	stat, err := os.ReadFile(p.proc(pid, "stat"))
+	if err != nil {
+		return 0, noProcess(err)
+	}
+	state, start, err := parseStat(stat)
+	if err != nil {
+		return 0, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if state == 'Z' || state == 'X' {
+		return 0, fmt.Errorf("process %d has ended: %w", pid, ErrNoProcess)
+	}
+	return start, nil
+}
+
+func noProcess(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoProcess
+	}
+	return err
+}
+
+// parseStat reads state (field 3) and start time (field 22) of a proc_pid_stat(5) line. The command name (field 2) may hold blanks and parentheses,
+// so fields are counted after its last parenthesis.
+func parseStat(stat []byte) (state byte, start uint64, err error) {
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 {
+		return 0, 0, errors.New("stat line without a command name")
+	}
+	fields := strings.Fields(string(stat[end+1:]))
+	const startField = 22 - 3
+	if len(fields) <= startField || len(fields[0]) != 1 {
+		return 0, 0, fmt.Errorf("stat line with %d fields after the command name", len(fields))
+	}
+	start, err = strconv.ParseUint(fields[startField], 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("stat line: start time: %w", err)
+	}
+	return fields[0][0], start, nil
+}
+
+// startedFor says whether a command line (arguments ended by NUL) has "-uuid UUID", as libvirt gives every QEMU.
+func startedFor(cmdline []byte, uuid string) bool {
+	args := strings.Split(string(cmdline), "\x00")
+	for i := 1; i < len(args); i++ {
+		if args[i-1] == "-uuid" && strings.EqualFold(args[i], uuid) {
+			return true
+		}
+	}
+	return false
+}

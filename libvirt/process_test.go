@@ -1,0 +1,76 @@
+package libvirt
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const someUUID = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
+
+// roots makes the two trees with one QEMU-like process in them.
+func roots(t *testing.T, pidFile, stat, cmdline string) Processes {
+	t.Helper()
+	p := Processes{RunDir: t.TempDir(), ProcDir: t.TempDir()}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pidFile != "" {
+		write(filepath.Join(p.RunDir, "qemu", "web.pid"), pidFile)
+	}
+	if stat != "" {
+		write(filepath.Join(p.ProcDir, "4321", "stat"), stat)
+		write(filepath.Join(p.ProcDir, "4321", "cmdline"), strings.ReplaceAll(cmdline, " ", "\x00"))
+	}
+	return p
+}
+
+func statLine(name, state string, start uint64) string {
+	return "4321 (" + name + ") " + state + strings.Repeat(" 7", 18) + " " + strconv.FormatUint(start, 10) + " 8 9\n"
+}
+
+func TestFind(t *testing.T) {
+	ours := "qemu-system-x86_64 -name guest=web -uuid " + someUUID + " -m 1"
+	tests := map[string]struct {
+		pidFile, stat, cmdline string
+		gone                   bool // ErrNoProcess is wanted
+		want                   Process
+	}{
+		"found":                     {"4321\n", statLine("CPU 0/KVM", "S", 99), ours, false, Process{4321, 99}},
+		"name with parenthesis":     {"4321", statLine("a) S (b", "R", 98), ours, false, Process{4321, 98}},
+		"no pid file":               {"", statLine("q", "S", 1), ours, true, Process{}},
+		"no process":                {"4321", "", "", true, Process{}},
+		"zombie":                    {"4321", statLine("q", "Z", 1), ours, true, Process{}},
+		"PID used by another guest": {"4321", statLine("q", "S", 1), "qemu-system-x86_64 -uuid 00000000-0000-0000-0000-000000000001", true, Process{}},
+		"PID used by a stranger":    {"4321", statLine("q", "S", 1), "sleep " + someUUID, true, Process{}},
+		"garbled pid file":          {"x4321", statLine("q", "S", 1), ours, false, Process{}},
+		"negative PID":              {"-1", statLine("q", "S", 1), ours, false, Process{}},
+		"garbled stat":              {"4321", "4321 (q S 1", ours, false, Process{}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := roots(t, test.pidFile, test.stat, test.cmdline)
+			got, err := p.Find(Domain{UUID: someUUID, Name: "web"})
+			if got != test.want || errors.Is(err, ErrNoProcess) != test.gone || (err == nil) != (test.want.PID != 0) {
+				t.Errorf("Find = %+v, %v", got, err)
+			}
+			if err == nil && (!p.Alive(got) || p.Alive(Process{got.PID, got.Start + 1})) {
+				t.Error("Alive does not tell this process from another with its PID")
+			}
+		})
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte(statLine("CPU 0/KVM", "S", 99)))
+	f.Fuzz(func(_ *testing.T, stat []byte) { _, _, _ = parseStat(stat) })
+}
