@@ -1,0 +1,127 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Calibration says which scores are ordinary for a guest, from scores of normal
+// units that the scoring machine was not trained on.
+//
+// Two estimates of how rare a score is are drawn from it. PValue is the
+// conformal p-value (1 + #{held-out scores ≤ s}) / (n + 1): with exchangeable
+// units it is valid whatever the distribution, but it cannot fall under 1/(n+1),
+// and its end is one single unit. Tail continues it below the lowest
+// k = √n held-out scores (at least 5 where there are as many) with an
+// exponential tail: its scale is the median excess of those scores over ln 2, so
+// that one odd unit (a nightly job in the training span) neither sets the
+// threshold nor hides an attack behind it. A short calibration pays for its
+// shortness: the tail is that of a scale known from k/2 observations,
+//
+//	Tail(s) = (k+1)/(n+1) · (1 + x/(k'β))^(-k'),  x = distance below the k-th score, k' = k/2.
+//
+// The scale is at least half the score that one feature costs when it moves by
+// one scale unit, so that a guest whose every unit was the same does not
+// alarm at the first stray hit.
+//
+// Load of a guest is correlated over minutes, so a few minutes' calibration
+// does not know the hours to come: neither estimate can promise a rate of false
+// alarms that the calibration has not seen. A [Decider] on top asks for several
+// units.
+type Calibration struct {
+	Scores []float64 `json:"scores"` // ascending
+
+	knee, scale, weight, shape float64
+}
+
+// newCalibration prepares the estimates from scores, which it sorts in place;
+// gamma is that of the machine to be used.
+func newCalibration(scores []float64, gamma float64) Calibration {
+	slices.Sort(scores)
+	n := len(scores)
+	k := min(max(5, int(math.Sqrt(float64(n)))), n)
+	c := Calibration{Scores: scores}
+	c.knee = scores[k-1]
+	c.scale = max((c.knee-scores[(k-1)/2])/math.Ln2, gamma/2)
+	c.weight = float64(k+1) / float64(n+1)
+	c.shape = float64(k) / 2
+	return c
+}
+
+// PValue is the conformal p-value of a score, in [1/(n+1), 1].
+func (c *Calibration) PValue(score float64) float64 {
+	// The first place of a greater score is the number of scores ≤ score.
+	at, _ := slices.BinarySearchFunc(c.Scores, score, func(have, s float64) int {
+		if have <= s {
+			return -1
+		}
+		return 1
+	})
+	return float64(1+at) / float64(len(c.Scores)+1)
+}
+
+// Tail is the estimated probability that a normal unit scores as low as score:
+// PValue, continued below the lowest scores.
+func (c *Calibration) Tail(score float64) float64 {
+	if score >= c.knee {
+		return c.PValue(score)
+	}
+	return c.weight * math.Pow(1+(c.knee-score)/(c.shape*c.scale), -c.shape)
+}
+
+// heldOut returns a score for each row of d from a machine that was trained
+// neither on that row's block nor within guard of it.
+func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
+	scores := make([]float64, 0, len(d.Rows))
+	folds := o.folds(len(d.Rows))
+	guard := int64(o.Guard) * int64(o.Width)
+	for f := range folds {
+		block := d.Rows[f*len(d.Rows)/folds : (f+1)*len(d.Rows)/folds]
+		from, to := block[0].Start-guard, block[len(block)-1].Start+guard
+		var train [][]float64
+		for _, r := range d.Rows {
+			if r.Start < from || r.Start > to {
+				train = append(train, r.Values)
+			}
+		}
+		if len(train) < 2 {
+			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, folds, &TooFewError{Have: len(train), Need: 2})
+		}
+		scaling, machine, err := fit(engine, train, o)
+		if err != nil {
+			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, folds, err)
+		}
+		z := make([]float64, len(d.Features))
+		for _, r := range block {
+			scaling.Apply(z, r.Values)
+			scores = append(scores, machine.score(z))
+		}
+	}
+	return scores, nil
+}
+
+// fit scales rows and fits the machine around them.
+func fit(engine Engine, rows [][]float64, o Options) (Scaling, Machine, error) {
+	rows = thin(rows, o.MaxRows)
+	scaling := FitScaling(rows)
+	scaled := scaling.applyAll(rows)
+	gamma := o.Gamma
+	if gamma == 0 {
+		gamma = defaultGamma(scaled)
+	}
+	machine, err := newMachine(engine, scaled, o.Nu, gamma)
+	return scaling, machine, err
+}
+
+// thin returns at most limit of rows, evenly spread, always the same ones.
+func thin(rows [][]float64, limit int) [][]float64 {
+	if len(rows) <= limit {
+		return rows
+	}
+	kept := make([][]float64, limit)
+	for i := range kept {
+		kept[i] = rows[i*len(rows)/limit]
+	}
+	return kept
+}

@@ -1,0 +1,119 @@
+package model
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// State is what a sequence of verdicts says about a guest.
+type State int
+
+// The states of a judged guest.
+const (
+	Normal    State = iota // nothing unusual lately
+	Suspect                // some unusual units, too few for an alarm
+	Anomalous              // an alarm, until the guest has been quiet again
+)
+
+// String returns the state's name: "normal", "suspect" or "anomalous".
+func (s State) String() string {
+	switch s {
+	case Normal:
+		return "normal"
+	case Suspect:
+		return "suspect"
+	case Anomalous:
+		return "anomalous"
+	}
+	return fmt.Sprintf("State(%d)", int(s))
+}
+
+// DeciderConfig says how many units make a state. The zero value of each field
+// means its default.
+type DeciderConfig struct {
+	Window  int // how many of the last judged units are looked at; default 5, at most 64
+	Alarm   int // that many anomalous ones among them: Anomalous; default 3
+	Suspect int // that many: Suspect; default 2
+	Quiet   int // that many quiet units in a row end either; default 5
+}
+
+// withDefaults returns c with every zero replaced.
+func (c DeciderConfig) withDefaults() DeciderConfig {
+	setDefault(&c.Window, 5)
+	setDefault(&c.Alarm, 3)
+	setDefault(&c.Suspect, min(2, c.Alarm))
+	setDefault(&c.Quiet, 5)
+	return c
+}
+
+// Validate says whether the numbers, defaults filled in, make sense together.
+func (c DeciderConfig) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Window < 1 || c.Window > 64:
+		return fmt.Errorf("decider: window of %d units, want 1 to 64", c.Window)
+	case c.Alarm < 1 || c.Alarm > c.Window:
+		return fmt.Errorf("decider: alarm at %d of %d units", c.Alarm, c.Window)
+	case c.Suspect < 1 || c.Suspect > c.Alarm:
+		return fmt.Errorf("decider: suspect at %d units, alarm at %d", c.Suspect, c.Alarm)
+	case c.Quiet < 1:
+		return fmt.Errorf("decider: quiet after %d units", c.Quiet)
+	}
+	return nil
+}
+
+// Decider turns unit verdicts, in the order of time, into a state with
+// hysteresis (the paper's 5.1): one odd unit is no alarm, and an alarm does not
+// end with one ordinary unit. It is not safe for concurrent use.
+type Decider struct {
+	config DeciderConfig
+	state  State
+	recent uint64 // the last units, the latest in bit 0; 1: anomalous
+	quiet  int    // quiet units in a row
+}
+
+// NewDecider returns a decider in state Normal, or the error of
+// [DeciderConfig.Validate].
+func NewDecider(c DeciderConfig) (*Decider, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return &Decider{config: c.withDefaults()}, nil
+}
+
+// State returns the present state.
+func (d *Decider) State() State { return d.state }
+
+// Reset forgets all units, as for a guest that was started anew.
+func (d *Decider) Reset() { *d = Decider{config: d.config} }
+
+// Observe takes the next unit's verdict and returns the state after it. Counts
+// of a lossy unit are lower bounds: it may be anomalous, but its not being so
+// says nothing, so that it is passed over as if it had not been: it neither
+// adds to the quiet nor pushes an anomalous unit out of the window.
+func (d *Decider) Observe(anomalous, lossy bool) State {
+	switch {
+	case anomalous:
+		d.recent = d.recent<<1 | 1
+		d.quiet = 0
+	case lossy:
+		return d.state
+	default:
+		d.recent <<= 1
+		d.quiet++
+	}
+	switch count := d.count(); {
+	case d.state != Normal && d.quiet >= d.config.Quiet:
+		d.Reset()
+	case count >= d.config.Alarm:
+		d.state = Anomalous
+	case d.state == Normal && count >= d.config.Suspect:
+		d.state = Suspect
+	}
+	return d.state
+}
+
+// count is the number of anomalous units in the window.
+func (d *Decider) count() int {
+	return bits.OnesCount64(d.recent & (^uint64(0) >> (64 - d.config.Window)))
+}

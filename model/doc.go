@@ -1,0 +1,19 @@
+// Package model turns vectors of event counts into verdicts about one guest.
+//
+// A profile is learnt from units of normal operation: counts are scaled
+// ([Scaling]), a one-class support vector machine is fitted around them by an
+// [Engine], its solution is checked by ourselves ([Certify]), and scores of
+// held-out blocks of the same units say which scores are ordinary
+// ([Calibration]). [Profile.Judge] then gives each new unit a verdict,
+// [Profile.Explain] says which features moved, and a [Decider] turns the
+// sequence of verdicts into a state. [Store] keeps one profile file per guest.
+//
+// The one-class machine is the one of Schölkopf, Platt, Shawe-Taylor, Smola and
+// Williamson, "Estimating the Support of a High-Dimensional Distribution"
+// (Neural Computation 13, 2001), in the scaling used by LIBSVM; the idea of
+// judging a virtual machine by the frequency of trace points in units of two
+// seconds is Paundu, Okuda, Kadobayashi and Yamaguchi's (ICICS 2015).
+//
+// The package does no input or output but that of the profile store, uses no
+// cgo, and knows nothing of where counts come from or what features mean.
+package model

@@ -1,0 +1,141 @@
+package model
+
+import (
+	"fmt"
+	"math"
+)
+
+// Machine is a fitted one-class machine over scaled vectors.
+type Machine struct {
+	Engine      string      `json:"engine"` // which engine solved it
+	Nu          float64     `json:"nu"`
+	Gamma       float64     `json:"gamma"`
+	Rho         float64     `json:"rho"`
+	Alpha       []float64   `json:"alpha"`   // one for each support vector, in (0, 1]
+	Vectors     [][]float64 `json:"vectors"` // the support vectors
+	Certificate Certificate `json:"certificate"`
+
+	flat []float64 // Vectors in one piece, row by row
+}
+
+// maxCheckWork bounds what the check of a stored machine may cost:
+// support vectors squared times features.
+const maxCheckWork = 2e9
+
+// newMachine solves the problem over the scaled rows x and keeps the solution
+// if it is certified.
+func newMachine(engine Engine, x [][]float64, nu, gamma float64) (Machine, error) {
+	sol, err := engine.OneClass(x, nu, gamma)
+	if err != nil {
+		return Machine{}, fmt.Errorf("solve with %s: %w", engine.Name(), err)
+	}
+	cert, err := Certify(x, nu, gamma, sol)
+	if err != nil {
+		return Machine{}, fmt.Errorf("solve with %s: %w", engine.Name(), err)
+	}
+	m := Machine{
+		Engine: engine.Name(), Nu: nu, Gamma: gamma, Rho: sol.Rho,
+		Alpha: append([]float64(nil), sol.Alpha...), Certificate: cert,
+	}
+	for _, i := range sol.Index {
+		m.Vectors = append(m.Vectors, append([]float64(nil), x[i]...))
+	}
+	m.flatten()
+	return m, nil
+}
+
+// flatten lays the vectors out for scoring.
+func (m *Machine) flatten() {
+	m.flat = nil
+	for _, v := range m.Vectors {
+		m.flat = append(m.flat, v...)
+	}
+}
+
+// check verifies a machine that came from outside as far as it can be without
+// its training rows: shapes, finite numbers, coefficients, and the optimality
+// conditions at the support vectors.
+func (m *Machine) check(dim int) error {
+	if !(m.Nu > 0 && m.Nu < 1) {
+		return fmt.Errorf("nu %v is not in (0, 1)", m.Nu)
+	}
+	if !(m.Gamma > 0 && m.Gamma <= math.MaxFloat64) {
+		return fmt.Errorf("gamma %v is not positive", m.Gamma)
+	}
+	n := len(m.Vectors)
+	if n == 0 || n != len(m.Alpha) || n > m.Certificate.Rows {
+		return fmt.Errorf("%d support vectors, %d coefficients, %d rows", n, len(m.Alpha), m.Certificate.Rows)
+	}
+	if float64(n)*float64(n)*float64(dim) > maxCheckWork {
+		return fmt.Errorf("%d support vectors of %d features are too many to check", n, dim)
+	}
+	for i, v := range m.Vectors {
+		if len(v) != dim {
+			return fmt.Errorf("support vector %d has %d values for %d features", i, len(v), dim)
+		}
+		if j := notFinite(v); j >= 0 {
+			return fmt.Errorf("support vector %d: value %d is %v", i, j, v[j])
+		}
+	}
+	sum, err := checkAlpha(m.Alpha, m.Rho, m.Nu*float64(m.Certificate.Rows))
+	if err != nil {
+		return err
+	}
+	if !(math.Abs(sum-m.Certificate.Sum) <= sumTolerance*max(1, sum)) {
+		return fmt.Errorf("%w: it says a sum of %v, found %v", ErrUncertified, m.Certificate.Sum, sum)
+	}
+	if err := checkResidual(m.Certificate.Residual); err != nil {
+		return err
+	}
+	m.flatten()
+	residual := 0.0
+	for i, v := range m.Vectors {
+		residual = max(residual, violation(m.Alpha[i], m.kernelSum(v)-m.Rho))
+	}
+	return checkResidual(residual)
+}
+
+// notFinite returns the index of the first infinite or NaN value, or -1.
+func notFinite(values []float64) int {
+	for i, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return i
+		}
+	}
+	return -1
+}
+
+// kernelSum is Σ αᵢ K(vᵢ, z).
+func (m *Machine) kernelSum(z []float64) float64 {
+	sum, rows, dim := 0.0, m.flat, len(z)
+	for _, a := range m.Alpha {
+		sum += a * math.Exp(-m.Gamma*squaredDistance(z, rows[:dim]))
+		rows = rows[dim:]
+	}
+	return sum
+}
+
+// logKernelSum is the logarithm of kernelSum. Where that underflows, or is about
+// to, the nearest support vector's share is taken out of the sum first.
+func (m *Machine) logKernelSum(z []float64) float64 {
+	if sum := m.kernelSum(z); sum > 1e-280 {
+		return math.Log(sum)
+	}
+	nearest, rows, dim := math.Inf(1), m.flat, len(z)
+	for range m.Alpha {
+		nearest = min(nearest, squaredDistance(z, rows[:dim]))
+		rows = rows[dim:]
+	}
+	sum, rows := 0.0, m.flat
+	for _, a := range m.Alpha {
+		sum += a * math.Exp(-m.Gamma*(squaredDistance(z, rows[:dim])-nearest))
+		rows = rows[dim:]
+	}
+	return math.Log(sum) - m.Gamma*nearest
+}
+
+// score is the logarithm of Σ αᵢ K(vᵢ, z) / Rho: its sign is that of the
+// decision value.
+func (m *Machine) score(z []float64) float64 {
+	return m.logKernelSum(z) - math.Log(m.Rho)
+}

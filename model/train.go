@@ -1,0 +1,137 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Options say how to train. The zero value of each field means its default.
+type Options struct {
+	// Domain is whose profile it becomes. Only a [Store] needs it.
+	Domain Domain
+	// Catalogue names the set of features and its version, for the reader.
+	Catalogue string
+	// Created is the time to write into the profile.
+	Created time.Time
+	// Dropped is how many units of the training span were left out by the
+	// caller (partial, lossy), for the record.
+	Dropped int
+
+	// Nu bounds the share of training units outside the machine and is the least
+	// share of support vectors. Default 0.1. The threshold does not follow from
+	// it; it sets how smooth the description is.
+	Nu float64
+	// Gamma is the kernel's width on scaled features; default 1/V, V the total
+	// variance of the scaled training units, at least 1.
+	Gamma float64
+	// Level is the tail probability at or under which a unit is anomalous.
+	// Default 0.01.
+	Level float64
+	// Folds is the number of blocks held out in turn for calibration. Default:
+	// blocks of 15 units, but 3 to 10 blocks.
+	Folds int
+	// Guard is the number of units on each side of a held-out block that are
+	// not trained on, as neighbours in time are alike. Default 1; negative: none.
+	Guard int
+	// Width is the duration of a unit; default [Width].
+	Width time.Duration
+	// MinUnits is the least number of units to train on; default 30.
+	MinUnits int
+	// MaxRows is the most units that an engine is given at once; of more, an even
+	// choice is made. Default 4096.
+	MaxRows int
+}
+
+// minUnits is the least that any Options may ask for: two blocks of some size.
+const minUnits = 10
+
+// withDefaults returns o with every zero replaced, or an error for what makes no
+// sense.
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.Nu, 0.1)
+	setDefault(&o.Level, 0.01)
+	setDefault(&o.Width, Width)
+	setDefault(&o.MinUnits, 30)
+	setDefault(&o.MaxRows, 4096)
+	setDefault(&o.Guard, 1)
+	o.Guard = max(o.Guard, 0)
+	switch {
+	case !(o.Nu > 0 && o.Nu < 1):
+		return o, fmt.Errorf("train: nu %v is not in (0, 1)", o.Nu)
+	case !(o.Gamma >= 0 && o.Gamma <= 1e6):
+		return o, fmt.Errorf("train: gamma %v is not in [0, 1e6]", o.Gamma)
+	case !(o.Level > 0 && o.Level < 1):
+		return o, fmt.Errorf("train: level %v is not in (0, 1)", o.Level)
+	case o.Folds < 0 || o.Folds == 1:
+		return o, fmt.Errorf("train: %d folds, want at least 2", o.Folds)
+	case o.Width <= 0:
+		return o, fmt.Errorf("train: unit width %v is not positive", o.Width)
+	case o.MinUnits < minUnits || o.MaxRows < minUnits:
+		return o, fmt.Errorf("train: fewer than %d units allowed", minUnits)
+	case o.Dropped < 0:
+		return o, fmt.Errorf("train: %d units dropped", o.Dropped)
+	}
+	return o, nil
+}
+
+// setDefault replaces a zero.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// folds is the number of held-out blocks for n units.
+func (o Options) folds(n int) int {
+	if o.Folds > 0 {
+		return min(o.Folds, n/2)
+	}
+	return min(max(n/15, 3), 10)
+}
+
+// Train learns a profile from units of normal operation. It fails with a
+// *[TooFewError] below Options.MinUnits, with [ErrDataset] for malformed units
+// and with [ErrUncertified] if the engine's solution does not stand our check.
+// The same input gives the same profile.
+func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
+	o, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if engine == nil {
+		return nil, errors.New("train: no engine")
+	}
+	if err := d.check(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if len(d.Rows) < o.MinUnits {
+		return nil, fmt.Errorf("train: %w", &TooFewError{Have: len(d.Rows), Need: o.MinUnits})
+	}
+	scores, err := heldOut(engine, d, o)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	rows := make([][]float64, len(d.Rows))
+	for i, r := range d.Rows {
+		rows[i] = r.Values
+	}
+	p := &Profile{
+		Domain: o.Domain, Catalogue: o.Catalogue, Created: o.Created.UTC().Round(0),
+		Training: Training{
+			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(o.Width),
+			Units: len(d.Rows), Dropped: o.Dropped,
+		},
+		Features: slices.Clone(d.Features), Usual: usualRanges(rows), Level: o.Level,
+	}
+	if p.Scaling, p.Machine, err = fit(engine, rows, o); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	p.Calibration = newCalibration(scores, p.Machine.Gamma)
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return p, nil
+}
