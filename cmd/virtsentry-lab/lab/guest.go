@@ -1,0 +1,263 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // a name-based UUID, no secret
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// GuestDef is a guest of the lab as it was defined.
+type GuestDef struct {
+	Name      string     `json:"name"`
+	Addr      netip.Addr `json:"address"`
+	MemoryMiB int        `json:"memory_mib"`
+	Accel     string     `json:"accel"`
+}
+
+// connect opens a connection to the lab's libvirtd. The caller closes it.
+func (l *Lab) connect() (*libvirt.Connect, error) {
+	conn, err := libvirt.NewConnect(l.URI())
+	if err != nil {
+		return nil, fmt.Errorf("connect to the lab's libvirtd: %w", err)
+	}
+	return conn, nil
+}
+
+// withDomain calls f with the domain of that name.
+func (l *Lab) withDomain(name string, f func(*libvirt.Domain) error) error {
+	conn, err := l.connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = conn.Close() }()
+	dom, err := conn.LookupDomainByName(name)
+	if err != nil {
+		return fmt.Errorf("find guest %s: %w", name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	return f(dom)
+}
+
+// Guests are the guests that were defined, in that order.
+func (l *Lab) Guests() ([]GuestDef, error) {
+	st, err := l.loadState()
+	if err != nil {
+		return nil, err
+	}
+	return st.Guests, nil
+}
+
+// Guest returns one guest's definition.
+func (l *Lab) Guest(name string) (GuestDef, error) {
+	st, err := l.loadState()
+	if err != nil {
+		return GuestDef{}, err
+	}
+	g := st.guest(name)
+	if g == nil {
+		return GuestDef{}, fmt.Errorf("guest %s: %w: no such guest was defined", name, ErrNotUp)
+	}
+	return *g, nil
+}
+
+// Define makes a guest with a fresh disk and defines it. An address that is
+// not valid means the next free one. A guest that exists stays as it is.
+func (l *Lab) Define(ctx context.Context, g GuestDef) error {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	st, err := l.loadState()
+	if err != nil {
+		return err
+	}
+	if st.QEMU == "" || st.Image == "" {
+		return fmt.Errorf("define guest %s: %w, or was started with no guest image", g.Name, ErrNotUp)
+	}
+	return l.define(ctx, st, g)
+}
+
+func (l *Lab) define(ctx context.Context, st *state, g GuestDef) error {
+	if !guestName.MatchString(g.Name) {
+		return fmt.Errorf("define guest %q: want a name of lower case letters, digits and dashes", g.Name)
+	}
+	if st.guest(g.Name) != nil {
+		return nil
+	}
+	var err error
+	if g.Addr, err = chooseAddr(st.Guests, g); err != nil {
+		return fmt.Errorf("define guest %s: %w", g.Name, err)
+	}
+	text, err := l.guestXML(st, g)
+	if err != nil {
+		return err
+	}
+	if err := l.makeOverlay(ctx, g.Name); err != nil {
+		return err
+	}
+	conn, err := l.connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = conn.Close() }()
+	dom, err := conn.DomainDefineXML(text)
+	if err != nil {
+		return fmt.Errorf("define guest %s: %w", g.Name, err)
+	}
+	_ = dom.Free()
+	st.Guests = append(st.Guests, g)
+	return l.saveState(st)
+}
+
+// chooseAddr checks the wanted address or takes the next free one: the
+// default guest's own, for others from the one after it.
+func chooseAddr(have []GuestDef, g GuestDef) (netip.Addr, error) {
+	taken := func(a netip.Addr) bool {
+		for _, h := range have {
+			if h.Addr == a {
+				return true
+			}
+		}
+		return a == HostAddr
+	}
+	if g.Addr.IsValid() {
+		if !Subnet.Contains(g.Addr) || taken(g.Addr) || g.Addr.As4()[3] == 0 || g.Addr.As4()[3] == 255 {
+			return g.Addr, fmt.Errorf("address %s is taken or not a host's in %s", g.Addr, Subnet)
+		}
+		return g.Addr, nil
+	}
+	first := WebAddr
+	if g.Name != DefaultGuest {
+		first = WebAddr.Next()
+	}
+	for a := first; Subnet.Contains(a) && a.As4()[3] < 255; a = a.Next() {
+		if !taken(a) {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, errors.New("no address is left")
+}
+
+func (l *Lab) overlay(name string) string {
+	return filepath.Join(l.diskDir(), name+".qcow2")
+}
+
+func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
+	last := g.Addr.As4()[3]
+	tap := "vs-" + g.Name
+	if len(tap) > 15 { // the kernel's limit for a device's name
+		tap = fmt.Sprintf("vs-guest-%d", last)
+	}
+	// The same guest of the same lab has the same UUID each time.
+	sum := sha1.Sum([]byte(l.name + "/" + g.Name)) //nolint:gosec // as above
+	text, err := render("guest.xml", map[string]any{
+		"Accel": g.Accel, "Name": g.Name, "UUID": formatUUID([16]byte(sum[:16]), 5), "MemoryMiB": g.MemoryMiB,
+		"Kernel":   filepath.Join(l.diskDir(), "vmlinuz"),
+		"Initrd":   filepath.Join(l.diskDir(), "initrd.img"),
+		"Cmdline":  guestCmdline(g.Addr, g.Name),
+		"Emulator": st.QEMU,
+		"Overlay":  l.overlay(g.Name),
+		"MAC":      fmt.Sprintf("52:54:00:4d:00:%02x", last),
+		"Bridge":   bridge, "Tap": tap,
+	})
+	return string(text), err
+}
+
+// guestCmdline tells the image's own initial RAM disk address, gateway and
+// host name, in the kernel's ip= syntax, and keeps the device's name stable.
+func guestCmdline(addr netip.Addr, name string) string {
+	mask := net.IP(net.CIDRMask(Subnet.Bits(), 32))
+	return fmt.Sprintf("root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 ip=%s::%s:%s:%s:eth0:off", addr, HostAddr, mask, name)
+}
+
+// makeOverlay makes the guest's disk, owned by the user that guests run as.
+func (l *Lab) makeOverlay(ctx context.Context, name string) error {
+	path := l.overlay(name)
+	out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2",
+		"-F", "qcow2", "-b", filepath.Join(l.diskDir(), "root.qcow2"), path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make disk of guest %s: %w: %s", name, err, strings.TrimSpace(string(out)))
+	}
+	uid, gid := qemuUser()
+	if err := errors.Join(os.Chown(path, uid, gid), os.Chmod(path, 0o600)); err != nil {
+		return fmt.Errorf("make disk of guest %s: %w", name, err)
+	}
+	return nil
+}
+
+// StartGuest starts a defined guest unless it runs.
+func (l *Lab) StartGuest(name string) error {
+	return l.withDomain(name, func(dom *libvirt.Domain) error {
+		active, err := dom.IsActive()
+		if err != nil {
+			return fmt.Errorf("start guest %s: %w", name, err)
+		}
+		if active {
+			return nil
+		}
+		l.log.Infof("starting guest %s", name)
+		if err := dom.Create(); err != nil {
+			return fmt.Errorf("start guest %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// WaitForWeb waits until the guest's web application answers a page that it
+// makes from its data base.
+func (l *Lab) WaitForWeb(ctx context.Context, name string, limit time.Duration) error {
+	g, err := l.Guest(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	client := http.Client{
+		Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true},
+		Timeout:   20 * time.Second,
+	}
+	began, next := time.Now(), 15*time.Second
+	l.log.Infof("waiting for the web pages of guest %s at %s", name, g.Addr)
+	for {
+		err := getPage(ctx, &client, "http://"+g.Addr.String()+"/")
+		if err == nil {
+			l.log.Infof("guest %s serves its pages after %v", name, time.Since(began).Round(100*time.Millisecond))
+			return nil
+		}
+		if waited := time.Since(began); waited > next {
+			l.log.Infof("guest %s: nothing yet after %v", name, waited.Round(time.Second))
+			next += 15 * time.Second
+		}
+		if sleep(ctx, 500*time.Millisecond) != nil {
+			return fmt.Errorf("wait for the web pages of guest %s: %w", name, err)
+		}
+	}
+}
+
+func getPage(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: %s", url, resp.Status)
+	}
+	return nil
+}
