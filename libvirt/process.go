@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Roots of the two trees in which a domain's process is looked up.
@@ -65,6 +66,24 @@ func (p Processes) Find(d Domain) (Process, error) {
 func (p Processes) Alive(q Process) bool {
 	start, err := p.startTime(q.PID)
 	return err == nil && start == q.Start
+}
+
+// ticks of the clock in a second, in which proc(5) counts: USER_HZ, which is 100 on every Linux that user space sees.
+const ticks = 100
+
+// Age is how long ago the process began.
+func (p Processes) Age(q Process) (time.Duration, error) {
+	text, err := os.ReadFile(filepath.Join(p.ProcDir, "uptime"))
+	if err != nil {
+		return 0, fmt.Errorf("libvirt: read the host's uptime: %w", err)
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	up, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0, fmt.Errorf("libvirt: read the host's uptime: %w", err)
+	}
+	age := up - float64(q.Start)/ticks
+	return max(0, time.Duration(age*float64(time.Second))), nil
 }
 
 // Executable is the path of the process's program, as the kernel knows it.

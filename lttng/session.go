@@ -56,8 +56,9 @@ func (c Config) check() error {
 // Session is one recording session of one process. Its methods may be called from several goroutines; Rotate calls exclude
 // each other. Destroy ends it; until then the session daemon keeps it, even if this process dies.
 type Session struct {
-	cfg    Config
-	rotate sync.Mutex // one rotation at a time, as the session daemon demands
+	cfg     Config
+	rotate  sync.Mutex // one rotation at a time, as the session daemon demands; guards pending
+	pending *rotation  // one that a context gave up waiting for
 }
 
 // NewSession creates the session and enables its channel and events. Nothing is recorded before Start. On an error
@@ -122,24 +123,35 @@ func (s *Session) Stop(ctx context.Context) error {
 
 // Rotate archives what was recorded since the last rotation and returns the chunk's directory, which is the caller's to
 // read and to remove. All events that were recorded before the call are in this chunk or an earlier one. When ctx ends
-// first, the rotation goes on in the session daemon and its chunk stays in the output directory.
+// first, the rotation goes on in the session daemon, and the next call waits for it, and returns its chunk, instead of beginning another.
 func (s *Session) Rotate(ctx context.Context) (chunk string, err error) {
 	s.rotate.Lock()
 	defer s.rotate.Unlock()
-	r, err := startRotation(s.cfg.Name)
-	if err != nil {
-		return "", err
+	if s.pending == nil {
+		if s.pending, err = startRotation(s.cfg.Name); err != nil {
+			return "", err
+		}
 	}
-	defer r.close()
 	err = poll(ctx, func() (done bool, err error) {
-		done, chunk, err = r.poll()
+		done, chunk, err = s.pending.poll()
 		return done, err
 	})
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return "", &OpError{Op: "rotate", Session: s.cfg.Name, Err: err}
+	}
+	s.pending.close()
+	s.pending = nil
 	return chunk, err
 }
 
 // Destroy ends the session and, with Config.RemoveOutput, removes its output directory. A session that is gone already is no error.
 func (s *Session) Destroy() error {
+	s.rotate.Lock()
+	if s.pending != nil {
+		s.pending.close()
+		s.pending = nil
+	}
+	s.rotate.Unlock()
 	err := destroySession(s.cfg.Name, destroyPatience)
 	if errors.Is(err, ErrNoSession) {
 		err = nil

@@ -1,0 +1,184 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+)
+
+// Errors of a Backend, which the client gets back as the same values.
+var (
+	ErrNoDomain = errors.New("no running domain of that name, UUID or id")
+	ErrRefused  = errors.New("refused")
+)
+
+// Backend is what the server shows and steers.
+type Backend interface {
+	// Domains lists the running domains, by name.
+	Domains() []DomainStatus
+	// Domain finds one by name or UUID. Errors: ErrNoDomain.
+	Domain(ref string) (DomainStatus, error)
+	// Learn throws a domain's profile away and learns a new one from so many units (0: as configured). Errors: ErrNoDomain, ErrRefused.
+	Learn(ref string, units int) error
+	// Subscribe delivers every unit from now on, until ctx ends, and then closes the channel. A slow reader loses units.
+	Subscribe(ctx context.Context) <-chan UnitReport
+}
+
+const (
+	maxBody       = 4 << 10
+	headerTimeout = 5 * time.Second
+	shutdownTime  = 2 * time.Second
+)
+
+// Listen makes the control socket, readable and writable by its owner alone. A socket that a dead daemon left behind is replaced; one that
+// answers is not.
+func Listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control: make directory of the socket: %w", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("control: %s: another daemon answers there (one daemon a socket: set control.socket)", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control: remove stale socket: %w", err)
+	}
+	old := syscall.Umask(0o177)
+	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("control: listen: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers requests on l until ctx ends, and closes l.
+func Serve(ctx context.Context, l net.Listener, b Backend, log logrus.FieldLogger) error {
+	server := &http.Server{
+		Handler:           checkPeer(routes(b), log),
+		ReadHeaderTimeout: headerTimeout,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		// The server's own context is over already: what is left gets a moment of its own.
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		stopped <- errors.Join(server.Shutdown(late), server.Close())
+	})
+	err := server.Serve(l)
+	if stop() { // it did not end because of ctx
+		return fmt.Errorf("control: serve: %w", err)
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("control: shut down: %w", err)
+	}
+	return nil
+}
+
+func routes(b Backend) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/domains", func(w http.ResponseWriter, _ *http.Request) { reply(w, b.Domains(), nil) })
+	mux.HandleFunc("GET /v1/domains/{ref}", func(w http.ResponseWriter, r *http.Request) {
+		d, err := b.Domain(r.PathValue("ref"))
+		reply(w, d, err)
+	})
+	mux.HandleFunc("POST /v1/domains/{ref}/learn", func(w http.ResponseWriter, r *http.Request) {
+		var request LearnRequest
+		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&request); err != nil {
+			reply(w, nil, fmt.Errorf("%w: %w", ErrRefused, err))
+			return
+		}
+		reply(w, struct{}{}, b.Learn(r.PathValue("ref"), request.Units))
+	})
+	mux.HandleFunc("GET /v1/units", func(w http.ResponseWriter, r *http.Request) { stream(w, r, b) })
+	return mux
+}
+
+// stream writes a JSON object a line for every unit, until the client or the daemon goes.
+func stream(w http.ResponseWriter, r *http.Request, b Backend) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	flush := http.NewResponseController(w)
+	units := b.Subscribe(r.Context())
+	_ = flush.Flush()
+	encoder := json.NewEncoder(w)
+	for u := range units {
+		if encoder.Encode(u) != nil || flush.Flush() != nil {
+			return
+		}
+	}
+}
+
+// failure is the body of an answer that is not 200.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case errors.Is(err, ErrNoDomain):
+		w.WriteHeader(http.StatusNotFound)
+	case errors.Is(err, ErrRefused):
+		w.WriteHeader(http.StatusConflict)
+	case err != nil:
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	if err != nil {
+		v = failure{err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(v) // an error here is the client's, who has gone
+}
+
+type peerKey struct{}
+
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	if peer, err := peerOf(conn); err == nil {
+		return context.WithValue(ctx, peerKey{}, peer)
+	}
+	return ctx
+}
+
+// peerOf reads who is at the other end of a UNIX connection (unix(7), SO_PEERCRED).
+func peerOf(conn net.Conn) (cred *unix.Ucred, err error) {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.New("not a UNIX connection")
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return cred, errors.Join(err, ctlErr)
+}
+
+// checkPeer lets in root and the daemon's own user.
+func checkPeer(next http.Handler, log logrus.FieldLogger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, ok := r.Context().Value(peerKey{}).(*unix.Ucred)
+		if ok && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid()) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if ok {
+			log.WithFields(logrus.Fields{"uid": peer.Uid, "pid": peer.Pid}).Warn("control: refused a user who is neither root nor the daemon's")
+		}
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(failure{"only root and the daemon's own user may use the control socket"})
+	})
+}

@@ -1,0 +1,179 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
+)
+
+const (
+	explainFeatures = 5 // features that a report explains
+	sentenceParts   = 3 // of them, in words
+	// unknownAfter is how many lossy units in a row that show no anomaly make a state unknown.
+	unknownAfter = 3
+)
+
+// judge learns one domain's profile, judges its units by it and decides on its state. Not safe for concurrent use.
+type judge struct {
+	domain libvirt.Domain
+	cfg    config.Config
+	engine model.Engine
+	store  *model.Store
+
+	features []string
+	profile  *model.Profile // nil: learning
+	trained  model.Dataset
+	wanted   int
+	dropped  int
+	note     *control.Reason // why there is no profile, when that needs saying
+	decider  *model.Decider
+	lossy    int    // lossy units in a row
+	why      string // what the newest anomalous unit was about
+}
+
+// newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
+func newJudge(d libvirt.Domain, cfg config.Config, engine model.Engine, store *model.Store) (*judge, error) {
+	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, features: catalogue.Events(), wanted: cfg.Learning.Units}
+	decider, err := model.NewDecider(model.DeciderConfig{Window: cfg.Judging.Window, Alarm: cfg.Judging.Alarm, Quiet: cfg.Judging.QuietUnits})
+	if err != nil {
+		return nil, err
+	}
+	j.decider = decider
+	j.trained.Features = j.features
+	p, err := store.Load(d.UUID)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		j.note = because(reasonProfile, err.Error())
+	case p.Catalogue != catalogue.Version:
+		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature catalogue %s, this is %s", p.Catalogue, catalogue.Version))
+	default:
+		j.profile = p
+	}
+	return j, nil
+}
+
+// relearn throws the profile away and gathers so many units for a new one (0: as configured).
+// The old profile's file stays until the new one replaces it.
+func (j *judge) relearn(units int) {
+	if units == 0 {
+		units = j.cfg.Learning.Units
+	}
+	j.profile, j.wanted, j.note = nil, units, nil
+	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
+	j.decider.Reset()
+}
+
+// state is what the units so far amount to.
+func (j *judge) state() (string, *control.Reason) {
+	switch {
+	case j.profile == nil && j.note != nil:
+		return stateLearning, j.note
+	case j.profile == nil:
+		return stateLearning, because(reasonGathering, fmt.Sprintf("gathering %d units of two seconds for the first profile", j.wanted))
+	}
+	switch s := j.decider.State(); {
+	case s == model.Anomalous:
+		return stateAnomalous, because(reasonAnomaly, j.why)
+	case j.lossy >= unknownAfter:
+		return stateUnknown, because(reasonEventsLost, fmt.Sprintf("events were lost in the last %d units", j.lossy))
+	case s == model.Suspect:
+		return stateSuspect, because(reasonSuspicion, j.why)
+	}
+	return stateNormal, nil
+}
+
+// observe takes a full unit: learns it, or judges it and fills in its report.
+func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
+	values := make([]float64, len(j.features))
+	for i, n := range u.Counts {
+		values[i] = float64(n)
+	}
+	if u.Lost > 0 {
+		j.lossy++
+	} else {
+		j.lossy = 0
+	}
+	if j.profile == nil {
+		return j.learn(u, values)
+	}
+	if u.Lost > 0 {
+		atLeast(values, j.profile)
+	}
+	verdict, err := j.profile.Judge(values)
+	if err != nil {
+		return err
+	}
+	j.decider.Observe(verdict.Anomalous, u.Lost > 0)
+	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
+	return j.explain(values, verdict, report)
+}
+
+// atLeast makes the best of a lossy unit: its counts are lower bounds, so what is fewer than typical may have been typical. What is still
+// anomalous then is anomalous whatever was lost.
+func atLeast(values []float64, p *model.Profile) {
+	for i, usual := range p.Usual {
+		values[i] = max(values[i], usual.Typical)
+	}
+}
+
+func (j *judge) learn(u unit.Unit, values []float64) error {
+	if u.Lost > 0 {
+		j.dropped++
+		return nil
+	}
+	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: values})
+	if len(j.trained.Rows) < j.wanted {
+		return nil
+	}
+	p, err := model.Train(j.engine, j.trained, model.Options{
+		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
+		Catalogue: catalogue.Version,
+		Created:   time.Now(),
+		Dropped:   j.dropped,
+		Nu:        j.cfg.Judging.Nu,
+		Gamma:     j.cfg.Judging.Gamma,
+		Level:     j.cfg.Judging.Level,
+	})
+	if err != nil {
+		// More and other units may do; until then the domain is not judged, and says so.
+		j.wanted += j.cfg.Learning.Units
+		j.note = because(reasonRefused, err.Error())
+		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, len(j.trained.Rows), err)
+	}
+	j.profile, j.note, j.trained.Rows = p, nil, nil
+	j.decider.Reset()
+	if err := j.store.Save(p); err != nil {
+		return fmt.Errorf("keep profile of domain %s (it is in force, but will be learnt again after a restart): %w", j.domain.UUID, err)
+	}
+	return nil
+}
+
+func (j *judge) explain(values []float64, verdict model.Verdict, report *control.UnitReport) error {
+	list, err := j.profile.Explain(values)
+	if err != nil {
+		return err
+	}
+	if verdict.Anomalous {
+		if report.Sentence = model.Sentence(list, sentenceParts, catalogue.Describe); report.Sentence == "" {
+			report.Sentence = "an unusual combination of usual counts"
+		}
+		j.why = report.Sentence
+	}
+	for _, c := range list[:min(explainFeatures, len(list))] {
+		subsystem, words := catalogue.Describe(c.Feature)
+		report.Explain = append(report.Explain, control.Variable{
+			Feature: c.Feature, Subsystem: subsystem, Words: words,
+			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
+		})
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/model"
+)
+
+const (
+	reconcileEvery = 30 * time.Second // also without any sign of a lost event
+	connectRetry   = time.Second
+	connectMost    = 30 * time.Second
+)
+
+// errDisconnected says that there is no connection to libvirt just now.
+var errDisconnected = errors.New("no connection to libvirt")
+
+// Monitor watches all running domains of one libvirt daemon. It is the backend of the control socket.
+type Monitor struct {
+	cfg       config.Config
+	engine    model.Engine
+	store     *model.Store
+	log       logrus.FieldLogger
+	processes libvirt.Processes
+	attach    func(libvirt.Domain, libvirt.Process) (source, error)
+	units     hub
+
+	mu       sync.Mutex // guards the fields below
+	conn     *libvirt.Connection
+	watchers map[string]*watcher // by UUID
+	running  sync.WaitGroup
+}
+
+// New makes a monitor. The engine trains profiles.
+func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monitor {
+	m := &Monitor{
+		cfg: cfg, engine: engine, log: log,
+		store:     model.NewStore(cfg.Profiles.Dir),
+		processes: libvirt.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: libvirt.DefaultProcDir},
+		watchers:  map[string]*watcher{},
+	}
+	m.attach = m.attachUST
+	return m
+}
+
+// Run watches until ctx ends. A libvirt daemon that is not there, or goes away, is waited for; domains are watched on meanwhile.
+func (m *Monitor) Run(ctx context.Context) error {
+	if err := m.clear(); err != nil {
+		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	for wait := connectRetry; ctx.Err() == nil; wait = min(2*wait, connectMost) {
+		conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
+		if err != nil {
+			m.log.WithError(err).Warn("no libvirt; trying again")
+			pause(ctx, wait)
+			continue
+		}
+		wait = connectRetry
+		m.log.WithField("uri", m.cfg.Libvirt.URI).Info("connected to libvirt")
+		m.setConnection(conn)
+		m.serve(ctx, watching, conn)
+		if ctx.Err() != nil {
+			break
+		}
+		m.setConnection(nil)
+		m.closeConnection(conn)
+		m.log.Warn("the connection to libvirt has broken")
+	}
+	// The watchers write their last word while the connection still stands.
+	stop()
+	m.running.Wait()
+	if conn := m.connection(); conn != nil {
+		m.closeConnection(conn)
+	}
+	return nil
+}
+
+// serve handles events of one connection until it breaks or ctx ends.
+func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection) {
+	m.reconcile(watching, conn)
+	tick := time.NewTicker(reconcileEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-conn.Closed():
+			return
+		case e := <-conn.Events():
+			m.event(watching, e)
+		case <-conn.Lost():
+			m.log.Warn("libvirt events were missed; reading all domains again")
+			m.reconcile(watching, conn)
+		case <-tick.C:
+			m.reconcile(watching, conn)
+		}
+	}
+}
+
+func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
+	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
+	switch e.Kind {
+	case libvirt.Started:
+		m.watch(ctx, e.Domain)
+	case libvirt.Stopped:
+		m.unwatch(e.Domain.UUID)
+	case libvirt.Suspended, libvirt.Resumed:
+		m.activity(e.Domain.UUID)
+	}
+}
+
+// reconcile makes the watched domains those that run.
+func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
+	domains, err := conn.Running()
+	if err != nil {
+		m.log.WithError(err).Warn("could not read the running domains")
+		return
+	}
+	for _, d := range domains {
+		m.watch(ctx, d)
+		m.activity(d.UUID)
+	}
+	m.mu.Lock()
+	var gone []string
+	for uuid := range m.watchers {
+		if !slices.ContainsFunc(domains, func(d libvirt.Domain) bool { return d.UUID == uuid }) {
+			gone = append(gone, uuid)
+		}
+	}
+	m.mu.Unlock()
+	for _, uuid := range gone {
+		m.unwatch(uuid)
+	}
+}
+
+// watch starts a watcher for a domain that has none. One whose process is gone makes room for the new one.
+func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.watchers[d.UUID]
+	if old != nil && !old.stale() {
+		return
+	}
+	w, err := newWatcher(d, m)
+	if err != nil {
+		m.log.WithError(err).Error("domain is not watched")
+		return
+	}
+	ctx, w.cancel = context.WithCancel(ctx)
+	m.watchers[d.UUID] = w
+	m.running.Go(func() {
+		if old != nil {
+			old.stop()
+			<-old.done // its session and its files are the old process's own, but its units come first
+		}
+		w.run(ctx)
+		w.stop()
+		m.forget(w)
+	})
+}
+
+// unwatch ends a watcher; it reads what is left by itself.
+func (m *Monitor) unwatch(uuid string) {
+	if w := m.watcher(uuid); w != nil {
+		w.stop()
+	}
+}
+
+func (m *Monitor) forget(w *watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.watchers[w.domain.UUID] == w {
+		delete(m.watchers, w.domain.UUID)
+	}
+}
+
+// activity tells a watcher whether its domain is paused: read again, as the event may be old.
+func (m *Monitor) activity(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	now, err := conn.Activity(uuid)
+	if err != nil {
+		m.log.WithError(err).Warn("could not read whether a domain is paused")
+		return
+	}
+	switch now {
+	case libvirt.Paused:
+		w.do(w.pause)
+	case libvirt.Running:
+		w.do(w.resume)
+	}
+}
+
+func (m *Monitor) watcher(uuid string) *watcher {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.watchers[uuid]
+}
+
+func (m *Monitor) connection() *libvirt.Connection {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.conn
+}
+
+func (m *Monitor) setConnection(c *libvirt.Connection) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.conn = c
+}
+
+func (m *Monitor) closeConnection(c *libvirt.Connection) {
+	if err := c.Close(); err != nil {
+		m.log.WithError(err).Debug("closing the connection to libvirt")
+	}
+}
+
+func (m *Monitor) setState(uuid string, s libvirt.State) error {
+	conn := m.connection()
+	if conn == nil {
+		return errDisconnected
+	}
+	return conn.SetState(uuid, s)
+}
+
+// Domains lists the watched domains by name, control.Backend.
+func (m *Monitor) Domains() []control.DomainStatus {
+	m.mu.Lock()
+	list := make([]control.DomainStatus, 0, len(m.watchers))
+	for _, w := range m.watchers {
+		list = append(list, w.status())
+	}
+	m.mu.Unlock()
+	slices.SortFunc(list, func(a, b control.DomainStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UUID, b.UUID))
+	})
+	return list
+}
+
+// Domain finds a watched domain by name or UUID, control.Backend.
+func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
+	for _, d := range m.Domains() {
+		if d.Name == ref || strings.EqualFold(d.UUID, ref) {
+			return d, nil
+		}
+	}
+	return control.DomainStatus{}, fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
+}
+
+// Learn makes a domain learn anew, control.Backend.
+func (m *Monitor) Learn(ref string, units int) error {
+	d, err := m.Domain(ref)
+	if err != nil {
+		return err
+	}
+	const fewest, most = 30, 43200
+	if units != 0 && (units < fewest || units > most) {
+		return fmt.Errorf("%w: %d units; between %d and %d are learnt from", control.ErrRefused, units, fewest, most)
+	}
+	w := m.watcher(d.UUID)
+	if w == nil {
+		return fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
+	}
+	if !w.do(func() { w.relearn(units) }) {
+		return fmt.Errorf("%w: domain %s is busy; try again", control.ErrRefused, d.Name)
+	}
+	return nil
+}
+
+// Subscribe delivers all units to come, control.Backend.
+func (m *Monitor) Subscribe(ctx context.Context) <-chan control.UnitReport {
+	return m.units.subscribe(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

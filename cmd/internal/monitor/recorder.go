@@ -1,0 +1,103 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/libvirt"
+)
+
+const (
+	recordRetry   = 2 * time.Second // after a write that failed: the domain's modify job may be taken for long
+	recordBacklog = 32              // changes that wait; past that only the newest counts
+	recordLast    = 3 * time.Second // for what is still to be written when the daemon stops
+)
+
+// recorder writes one domain's states into its metadata, in order, on a goroutine of its own: a write waits for the domain's modify
+// job, and the watcher must not.
+type recorder struct {
+	write func(libvirt.State) error
+	log   logrus.FieldLogger
+
+	mu      sync.Mutex // guards pending
+	pending []libvirt.State
+	wake    chan struct{}
+}
+
+func newRecorder(write func(libvirt.State) error, log logrus.FieldLogger) *recorder {
+	return &recorder{write: write, log: log, wake: make(chan struct{}, 1)}
+}
+
+// put hands a state over and never blocks.
+func (r *recorder) put(s libvirt.State) {
+	r.mu.Lock()
+	if len(r.pending) == recordBacklog {
+		r.pending = r.pending[:0]
+	}
+	r.pending = append(r.pending, s)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes until ctx ends, and then what is left, for a short time.
+func (r *recorder) run(ctx context.Context) {
+	for {
+		wait := r.flush()
+		select {
+		case <-ctx.Done():
+			for end := time.Now().Add(recordLast); time.Now().Before(end) && r.flush() > 0; {
+				time.Sleep(recordRetry / 10)
+			}
+			return
+		case <-r.wake:
+		case <-timer(wait):
+		}
+	}
+}
+
+// flush writes what is pending. A positive result is the time to wait before the next try.
+func (r *recorder) flush() time.Duration {
+	for {
+		r.mu.Lock()
+		if len(r.pending) == 0 {
+			r.mu.Unlock()
+			return 0
+		}
+		s := r.pending[0]
+		r.pending = r.pending[1:]
+		more := len(r.pending) > 0
+		r.mu.Unlock()
+
+		err := r.write(s)
+		switch {
+		case err == nil:
+		case errors.Is(err, libvirt.ErrNoDomain): // nobody is left to tell
+			return 0
+		case more: // newer news: this one has been overtaken
+			r.log.WithError(err).Warn("a change of state was not recorded")
+		default:
+			r.log.WithError(err).Warn("the state was not recorded; trying again")
+			r.mu.Lock()
+			if len(r.pending) == 0 {
+				r.pending = append(r.pending, s)
+			}
+			r.mu.Unlock()
+			return recordRetry
+		}
+	}
+}
+
+// timer is a channel that fires after d, or never for 0.
+func timer(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
+}

@@ -1,0 +1,190 @@
+package monitor
+
+import (
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+// take hands on the units of a collection.
+func (w *watcher) take(b batch) {
+	if b.registered && !w.heard {
+		w.heard = true
+		w.log.Info("its QEMU reports trace points")
+	}
+	if b.late > 0 {
+		w.edit(func(d *control.DomainStatus) { d.Units.Late += b.late })
+	}
+	for _, u := range b.units {
+		w.unit(u)
+	}
+	if len(b.units) > 0 {
+		w.blind = nil
+		w.refresh()
+	}
+}
+
+// unit learns or judges one unit and reports it.
+func (w *watcher) unit(u unit.Unit) {
+	start := time.Unix(0, u.Start)
+	report := control.UnitReport{
+		Domain: w.domain.UUID, Name: w.domain.Name, Start: start.UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
+		Counts: map[string]uint64{},
+	}
+	for i, n := range u.Counts {
+		if n > 0 {
+			report.Counts[w.judge.features[i]] = n
+		}
+	}
+	if u.Full() && !w.booting(start) && !w.halted(start) {
+		had := w.judge.profile != nil
+		if err := w.judge.observe(u, &report); err != nil {
+			w.log.WithError(err).Error("unit not used")
+		}
+		if !had && w.judge.profile != nil {
+			p := w.judge.profile
+			w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
+		}
+	}
+	w.count(u, &report)
+	report.State = w.refresh()
+	w.m.units.publish(report)
+}
+
+func (w *watcher) count(u unit.Unit, report *control.UnitReport) {
+	w.edit(func(d *control.DomainStatus) {
+		d.Units.Seen++
+		if u.Lost > 0 {
+			d.Units.Lossy++
+		}
+		if report.Judged {
+			d.Units.Judged++
+		}
+		d.Last = report
+		if report.Anomalous {
+			d.Alarm = report
+		}
+	})
+}
+
+// booting says whether a unit belongs to the guest's start.
+func (w *watcher) booting(start time.Time) bool {
+	return start.Before(w.booted.Add(time.Duration(w.m.cfg.Learning.Starting)))
+}
+
+// halted says whether the guest's CPUs stood still during part of a unit.
+func (w *watcher) halted(start time.Time) bool {
+	if w.paused {
+		return start.Add(unit.Width).After(w.pausedAt)
+	}
+	return start.Before(w.resumed)
+}
+
+func (w *watcher) pause() {
+	if !w.paused {
+		w.paused, w.pausedAt = true, time.Now()
+	}
+	w.refresh()
+}
+
+func (w *watcher) resume() {
+	if w.paused {
+		w.paused, w.resumed = false, time.Now()
+	}
+	w.refresh()
+}
+
+func (w *watcher) relearn(units int) {
+	w.judge.relearn(units)
+	w.refresh()
+}
+
+func (w *watcher) blindness(why *control.Reason) {
+	w.blind = why
+	w.refresh()
+}
+
+// state works out what is true now.
+func (w *watcher) state() (string, *control.Reason) {
+	switch {
+	case w.blind != nil:
+		return stateBlind, w.blind
+	case w.paused:
+		return statePaused, because(reasonPaused, "the guest's CPUs do not run")
+	case w.source == nil || !w.heard || w.booting(time.Now()):
+		return stateStarting, because(reasonBooting, "a starting guest is neither learnt nor judged")
+	}
+	return w.judge.state()
+}
+
+// refresh works out the state, and announces it when it has changed.
+func (w *watcher) refresh() string {
+	value, reason := w.state()
+	changed := !w.said
+	w.edit(func(d *control.DomainStatus) {
+		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason)
+		if d.State != value {
+			d.Since = time.Now()
+		}
+		d.State, d.Reason = value, reason
+		w.progress(d)
+	})
+	if changed {
+		w.said = true
+		w.announce(value, reason)
+	}
+	return value
+}
+
+// progress fills in how far the profile is.
+func (w *watcher) progress(d *control.DomainStatus) {
+	j := w.judge
+	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.wanted, 0, nil
+	if p := j.profile; p != nil {
+		d.Profile, d.LearntUnits, d.Support, d.Trained = true, p.Training.Units, len(p.Machine.Alpha), &p.Created
+	}
+}
+
+// announce logs a change of state and records it in libvirt.
+func (w *watcher) announce(value string, reason *control.Reason) {
+	now := w.status()
+	entry := w.log.WithField("state", value)
+	s := libvirt.State{Value: value, Since: now.Since, Updated: time.Now()}
+	if reason != nil {
+		entry = entry.WithField("reason", reason.Code)
+		s.Reason = &libvirt.Reason{Code: reason.Code, Text: reason.Text}
+	}
+	entry.Info("state changed")
+	if (value == stateSuspect || value == stateAnomalous) && now.Alarm != nil {
+		s.Unit = &libvirt.JudgedUnit{Start: now.Alarm.Start, Score: now.Alarm.Score, PValue: now.Alarm.PValue, Lost: now.Alarm.Lost}
+		s.Explanation = explained(now.Alarm.Explain)
+	}
+	w.record.put(s)
+}
+
+func explained(list []control.Variable) []libvirt.ExplainedVariable {
+	var out []libvirt.ExplainedVariable
+	for _, v := range list[:min(sentenceParts, len(list))] {
+		out = append(out, libvirt.ExplainedVariable{
+			Name: v.Feature, Subsystem: v.Subsystem, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Text: v.Words,
+		})
+	}
+	return out
+}
+
+func (w *watcher) edit(f func(*control.DomainStatus)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(&w.now)
+}
+
+func codeOf(r *control.Reason) string {
+	if r == nil {
+		return ""
+	}
+	return r.Code
+}

@@ -1,0 +1,194 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/ctf"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+// openUnits bounds how far ahead of the present a time stamp may lie: the traced process could write any.
+const openUnits = 64
+
+// errUnreadable says that a chunk of the trace could not be read as CTF.
+var errUnreadable = errors.New("the trace cannot be read")
+
+// source yields the units of one attached domain. One goroutine uses it.
+type source interface {
+	// collect takes in what was recorded up to now and returns the units that it completes.
+	collect(ctx context.Context) (batch, error)
+	// finish ends the observation and returns the rest, the last, partial unit included.
+	finish(ctx context.Context) (batch, error)
+	// close lets go of everything, also without finish.
+	close(ctx context.Context) error
+}
+
+// batch is what one collection yields.
+type batch struct {
+	units      []unit.Unit // one count for each event of the catalogue, in its order
+	registered bool        // the QEMU has reported to the tracer so far
+	late       uint64      // events that came after their unit had been given out
+}
+
+// sessionPrefix begins the names of all sessions of the daemon.
+const sessionPrefix = "virtsentryd-"
+
+// sessionName is the name of a domain's recording session: it tells whose it is, and one QEMU process from another with its PID.
+func sessionName(d libvirt.Domain, p libvirt.Process) string {
+	return fmt.Sprintf("%s%s-%d-%d", sessionPrefix, d.UUID, p.PID, p.Start)
+}
+
+// ustSource is the QEMU's own trace points, by LTTng-UST.
+type ustSource struct {
+	session *lttng.Session
+	cutter  *unit.Cutter
+	clock   *ctf.Clock // nil: the QEMU has not registered yet
+	started uint64     // CLOCK_MONOTONIC when recording had begun, nanoseconds
+	until   uint64     // CLOCK_MONOTONIC before the rotation under way was asked for; 0: none is
+	late    uint64
+}
+
+// attachUST makes and starts a session on a domain's QEMU.
+func (m *Monitor) attachUST(d libvirt.Domain, p libvirt.Process) (source, error) {
+	name := sessionName(d, p)
+	cfg := lttng.Config{
+		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,
+		PID: p.PID, Events: catalogue.TracePoints(),
+		SubBufferBytes: m.cfg.LTTng.SubBufferBytes, SubBuffers: m.cfg.LTTng.SubBuffers,
+	}
+	session, err := lttng.NewSession(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
+	}
+	if err := session.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach to domain %s: %w", d.UUID, err), session.Destroy())
+	}
+	return &ustSource{session: session, cutter: unit.NewCutter(catalogue.Events()), started: monotonic()}, nil
+}
+
+func (s *ustSource) collect(ctx context.Context) (batch, error) {
+	if s.until == 0 {
+		s.until = monotonic()
+	}
+	chunk, err := s.session.Rotate(ctx)
+	if err != nil {
+		return batch{}, err
+	}
+	until := s.until
+	s.until = 0
+	return s.read(chunk, until, false)
+}
+
+func (s *ustSource) finish(ctx context.Context) (batch, error) {
+	if s.until != 0 { // an older rotation is still under way
+		if b, err := s.collect(ctx); err != nil {
+			return b, err
+		}
+	}
+	until := monotonic()
+	if err := s.session.Stop(ctx); err != nil {
+		return batch{}, err
+	}
+	chunk, err := s.session.Rotate(ctx)
+	if err != nil {
+		return batch{}, err
+	}
+	return s.read(chunk, until, true)
+}
+
+// read takes in one chunk and removes it. Everything before until is complete then; last: and nothing comes after it.
+func (s *ustSource) read(chunk string, until uint64, last bool) (b batch, err error) {
+	defer func() {
+		if removeErr := os.RemoveAll(chunk); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove a chunk that was read: %w", removeErr))
+		}
+	}()
+	if s.clock == nil {
+		if err := s.begin(chunk, until); err != nil || s.clock == nil {
+			return b, err
+		}
+	}
+	b.registered = true
+	if err = s.cutter.ReadTrace(chunk); err != nil {
+		err = fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	b.late = s.cutter.Late() - s.late
+	s.late = s.cutter.Late()
+	end := s.clock.NS(until)
+	if last {
+		// A QEMU that has ended was seen until its last packet, and not longer.
+		if seen, ok := s.cutter.LastTime(); ok {
+			end = min(end, seen)
+		}
+		b.units = s.cutter.End(end)
+	} else {
+		b.units = s.cutter.Advance(end)
+	}
+	return b, err
+}
+
+// begin starts the observation with the first chunk in which the QEMU has a trace.
+func (s *ustSource) begin(chunk string, until uint64) error {
+	traces, err := ctf.FindTraces(chunk)
+	if err != nil || len(traces) == 0 {
+		return err
+	}
+	t, err := ctf.Open(traces[0])
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if len(t.Metadata.Clocks) == 0 {
+		return fmt.Errorf("%w: %s: metadata without a clock", errUnreadable, traces[0])
+	}
+	s.clock = t.Metadata.Clocks[0]
+	// A QEMU that registers later than recording began is observed from its first packet on.
+	from := s.clock.NS(s.started)
+	if first, ok := t.Span(); ok {
+		from = max(from, min(first, s.clock.NS(until)))
+	}
+	s.cutter.LimitOpen(openUnits)
+	s.cutter.Begin(from)
+	return nil
+}
+
+func (s *ustSource) close(context.Context) error { return s.session.Destroy() }
+
+// monotonic reads the clock that LTTng-UST stamps events with.
+func monotonic() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0 // cannot fail on Linux, clock_gettime(2)
+	}
+	return uint64(t.Nano())
+}
+
+// clear ends the sessions that an earlier daemon with the same output directory left behind.
+func (m *Monitor) clear() error {
+	sessions, err := lttng.Sessions()
+	if err != nil {
+		return err
+	}
+	for _, s := range sessions {
+		if !strings.HasPrefix(s.Name, sessionPrefix) || filepath.Dir(s.Path) != m.cfg.LTTng.OutputDir {
+			continue
+		}
+		m.log.WithField("session", s.Name).Info("ending a session of an earlier daemon")
+		err = errors.Join(err, lttng.DestroySession(s.Name))
+	}
+	left, globErr := filepath.Glob(filepath.Join(m.cfg.LTTng.OutputDir, sessionPrefix+"*"))
+	err = errors.Join(err, globErr)
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}

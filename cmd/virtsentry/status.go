@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+)
+
+// output is the -o flag.
+type output string
+
+func (o *output) String() string { return string(*o) }
+func (o *output) Type() string   { return "table|json" }
+func (o *output) Set(s string) error {
+	if s != "table" && s != "json" {
+		return fmt.Errorf("%q is neither table nor json", s)
+	}
+	*o = output(s)
+	return nil
+}
+
+func outputFlag(c *cobra.Command) *output {
+	o := output("table")
+	c.Flags().VarP(&o, "output", "o", "how to write it")
+	return &o
+}
+
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+func statusCommand(client func() *control.Client) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status [DOMAIN]",
+		Short: "Show the state of all domains, or all that is known of one",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	format := outputFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		w := c.OutOrStdout()
+		if len(args) == 1 {
+			d, err := client().Domain(c.Context(), args[0])
+			switch {
+			case err != nil:
+				return err
+			case *format == "json":
+				return writeJSON(w, d)
+			}
+			return writeDomain(w, d)
+		}
+		list, err := client().Domains(c.Context())
+		switch {
+		case err != nil:
+			return err
+		case *format == "json":
+			return writeJSON(w, list)
+		}
+		return writeDomains(w, list)
+	}
+	return c
+}
+
+func writeDomains(w io.Writer, list []control.DomainStatus) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no domain runs")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tUNITS\tLOSSY\tPROFILE\tREASON")
+	for _, d := range list {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.Name, d.State, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), reason(d))
+	}
+	return t.Flush()
+}
+
+func writeDomain(w io.Writer, d control.DomainStatus) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { _, _ = fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
+	line("Name", "%s", d.Name)
+	line("UUID", "%s", d.UUID)
+	if d.PID != 0 {
+		line("QEMU process", "%d", d.PID)
+	}
+	line("State", "%s, for %s", d.State, since(d.Since))
+	if d.Reason != nil {
+		line("Reason", "%s", reason(d))
+	}
+	line("Profile", "%s", profile(d))
+	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",
+		d.Units.Seen, d.Units.Judged, d.Units.Lossy, d.Units.Unread, d.Units.Late)
+	if d.Last != nil && d.Last.Judged {
+		line("Last unit", "%s: score %.2f, p-value %.3f", clock(d.Last.Start), d.Last.Score, d.Last.PValue)
+	}
+	return t.Flush()
+}
+
+func profile(d control.DomainStatus) string {
+	if !d.Profile {
+		left := time.Duration(max(0, d.WantedUnits-d.LearntUnits)) * 2 * time.Second
+		return fmt.Sprintf("%d of %d units (%s left)", d.LearntUnits, d.WantedUnits, left)
+	}
+	if d.Trained == nil {
+		return "in force"
+	}
+	return fmt.Sprintf("%d units, %s", d.LearntUnits, d.Trained.Local().Format("2006-01-02 15:04"))
+}
+
+func reason(d control.DomainStatus) string {
+	if d.Reason == nil {
+		return "-"
+	}
+	return d.Reason.Code + ": " + strings.ReplaceAll(d.Reason.Text, "\n", " ")
+}
+
+func since(t time.Time) string { return time.Since(t).Truncate(time.Second).String() }
+
+func clock(t time.Time) string { return t.Local().Format("15:04:05") }

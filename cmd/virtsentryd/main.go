@@ -1,0 +1,91 @@
+// Command virtsentryd watches the domains of a libvirt host.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
+	"github.com/virtsentry/virtsentry/model/libsvm"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "virtsentryd:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "virtsentryd",
+		Short: "Anomaly detection for virtual machines, from outside",
+		Long: "virtsentryd attaches to the QEMU of every domain that libvirt runs, learns what is normal for it, and records its state as\n" +
+			"libvirt metadata (virsh metadata DOMAIN --uri http://virtsentry.org/xmlns/state/1).",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Read(file, !c.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), cfg)
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", config.DefaultFile, "configuration `FILE`")
+	return c
+}
+
+func run(ctx context.Context, cfg config.Config) error {
+	log, err := logger(cfg.Log, os.Stderr)
+	if err != nil {
+		return err
+	}
+	listener, err := control.Listen(cfg.Control.Socket)
+	if err != nil {
+		return err
+	}
+	// Whichever of the two ends first ends the other.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := monitor.New(cfg, libsvm.Engine{}, log)
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- control.Serve(ctx, listener, m, log)
+	}()
+	err = m.Run(ctx)
+	cancel()
+	return errors.Join(err, <-served)
+}
+
+func logger(cfg config.Log, to io.Writer) (*logrus.Logger, error) {
+	level, err := logrus.ParseLevel(cfg.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	log := logrus.New()
+	log.SetOutput(to)
+	log.SetLevel(level)
+	if cfg.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true})
+	}
+	return log, nil
+}
