@@ -1,0 +1,161 @@
+package ctf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Trace is an opened trace directory: its metadata and its data streams. Data files
+// are opened when a stream is read.
+type Trace struct {
+	Dir      string
+	Metadata *Metadata
+	Streams  []*Stream // ordered by class, instance, first packet's begin
+}
+
+// Stream is one data stream: the packets of one ring buffer (LTTng: one channel on
+// one CPU), in one file or, where LTTng limits the files' size, in several.
+type Stream struct {
+	Class       *StreamClass
+	Instance    uint64 // stream_instance_id
+	HasInstance bool
+	Files       []string // in the order of their packets
+	First       Packet   // the first packet's header and context
+
+	trace *Trace
+}
+
+// FindTraces returns the directories at or below root that hold a metadata file, in
+// lexical order; LTTng writes one for each process, user or the kernel. Symbolic
+// links are not followed.
+func FindTraces(root string) ([]string, error) {
+	var dirs []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Name() == "metadata" && d.Type().IsRegular() {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find traces: %w", err)
+	}
+	slices.Sort(dirs)
+	return dirs, nil
+}
+
+// ReadMetadataFile returns the bytes of a trace directory's metadata file, for
+// ParseMetadata. The error is ErrNotTrace if the directory has none.
+func ReadMetadataFile(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "metadata")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open trace %s: %w", dir, ErrNotTrace)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open trace: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxMetadata+1))
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	return data, nil
+}
+
+// Open reads a trace directory's metadata and looks at the first packet of every
+// data file.
+func Open(dir string) (*Trace, error) {
+	data, err := ReadMetadataFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	md, err := ParseMetadata(data)
+	if err != nil {
+		return nil, InFile(err, filepath.Join(dir, "metadata"))
+	}
+	return OpenWith(dir, md)
+}
+
+// InFile puts the file's name into an *Error that has none.
+func InFile(err error, path string) error {
+	var e *Error
+	if errors.As(err, &e) && e.File == "" {
+		e.File = path
+	}
+	return err
+}
+
+// OpenWith is Open with metadata parsed before: successive chunks of one session
+// repeat it.
+func OpenWith(dir string, md *Metadata) (*Trace, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open trace: %w", err)
+	}
+	t := &Trace{Dir: dir, Metadata: md}
+	var found []*Stream
+	for _, e := range entries {
+		if !e.Type().IsRegular() || e.Name() == "metadata" || e.Name()[0] == '.' {
+			continue
+		}
+		s, err := t.peek(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			found = append(found, s)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *Stream) int {
+		return cmp.Or(cmp.Compare(a.Class.ID, b.Class.ID), cmp.Compare(a.Instance, b.Instance),
+			cmp.Compare(a.First.Begin, b.First.Begin), cmp.Compare(a.First.Seq, b.First.Seq))
+	})
+	for _, s := range found {
+		if n := len(t.Streams) - 1; n >= 0 && s.HasInstance && t.Streams[n].HasInstance &&
+			t.Streams[n].Class == s.Class && t.Streams[n].Instance == s.Instance {
+			t.Streams[n].Files = append(t.Streams[n].Files, s.Files...)
+			continue
+		}
+		t.Streams = append(t.Streams, s)
+	}
+	return t, nil
+}
+
+// peek reads the first packet's header and context; nil for an empty file.
+func (t *Trace) peek(path string) (*Stream, error) {
+	r := newReader(t, []string{path}, peekSize)
+	defer r.Close()
+	if !r.NextPacket() {
+		return nil, r.Err()
+	}
+	return &Stream{Class: r.Packet.Class, Instance: r.Packet.Instance, HasInstance: r.Packet.HasInstance,
+		Files: []string{path}, First: r.Packet, trace: t}, nil
+}
+
+// Span returns the begin of the earliest first packet of all streams in nanoseconds
+// from the clock's origin; ok is false if there is none with a time.
+func (t *Trace) Span() (begin int64, ok bool) {
+	begin = math.MaxInt64
+	for _, s := range t.Streams {
+		if s.First.HasBegin {
+			begin, ok = min(begin, s.First.BeginNS), true
+		}
+	}
+	return begin, ok
+}
+
+// Trace returns the trace that the stream is of.
+func (s *Stream) Trace() *Trace { return s.trace }
+
+// Reader returns a reader at the stream's begin. Close it after use.
+func (s *Stream) Reader() *Reader { return newReader(s.trace, s.Files, readSize) }
