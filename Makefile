@@ -1,0 +1,63 @@
+# make demo: a real guest is learnt, attacked and judged.   make test: all the tests.
+# Both install what they need (Debian 12, root) and keep what is slow to make in ~/.cache/virtsentry.
+
+GO      := packaging/go
+BIN     := bin
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+DEPS    := packaging/deps
+LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
+TESTS   ?= ./...
+
+.PHONY: all build deps lab-deps qemu image demo test unit-test integration-test fuzz lint fresh clean
+
+all: build
+
+deps:
+	@packaging/install $(DEPS)
+
+lab-deps: deps
+	@packaging/install $(LABDEPS)
+
+# The operator's command needs no C library at all.
+build: deps
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry
+	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-lab
+
+# QEMU with the UST trace backend, and the lab's guest image: built once, then taken from the cache.
+qemu: deps
+	@packaging/qemu/build
+
+image: deps
+	@packaging/lab/image/build
+
+demo: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@packaging/lab/demo $(BIN)
+
+test: unit-test integration-test
+
+unit-test: deps
+	@$(GO) test -race $(TESTS)
+
+# On the real stack: libvirtd, QEMU with UST, LTTng and a guest, in a namespace of their own.
+integration-test: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@$(GO) test -tags integration -run Integration -count 1 -p 1 -timeout 30m -v $(TESTS)
+
+FUZZTIME ?= 20s
+fuzz: deps
+	@packaging/fuzz $(FUZZTIME)
+
+lint: deps
+	@packaging/lint
+
+# What is generated or derived must be as it would be made now.
+fresh: deps
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify >/dev/null
+
+clean:
+	rm -rf $(BIN)
