@@ -74,10 +74,9 @@ func (c *Calibration) Tail(score float64) float64 {
 // neither on that row's block nor within guard of it.
 func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
 	scores := make([]float64, 0, len(d.Rows))
-	folds := o.folds(len(d.Rows))
 	guard := int64(o.Guard) * int64(o.Width)
-	for f := range folds {
-		block := d.Rows[f*len(d.Rows)/folds : (f+1)*len(d.Rows)/folds]
+	for f := range o.Folds {
+		block := d.Rows[f*len(d.Rows)/o.Folds : (f+1)*len(d.Rows)/o.Folds]
 		from, to := block[0].Start-guard, block[len(block)-1].Start+guard
 		var train [][]float64
 		for _, r := range d.Rows {
@@ -86,11 +85,11 @@ func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
 			}
 		}
 		if len(train) < 2 {
-			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, folds, &TooFewError{Have: len(train), Need: 2})
+			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, o.Folds, &TooFewError{Have: len(train), Need: 2})
 		}
 		scaling, machine, err := fit(engine, train, o)
 		if err != nil {
-			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, folds, err)
+			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, o.Folds, err)
 		}
 		z := make([]float64, len(d.Features))
 		for _, r := range block {

@@ -16,9 +16,14 @@ type Contribution struct {
 	Typical   float64 // median of the training units
 	UsualLow  float64 // 1 % quantile of the training units
 	UsualHigh float64 // 99 % quantile
-	// Deviation is the signed distance from the training mean in scaled
-	// units (see [Scaling]): positive for more hits than usual.
+	// Deviation is the signed distance of log1p(Observed) from its training mean,
+	// in units of the feature's own usual spread: positive for more hits than
+	// usual.
 	Deviation float64
+	// Share is the feature's part, 0 to 1, in the unit's distance from the
+	// training units like it, with the features' usual moving together taken
+	// out. It tells also what is unusual only beside the other features.
+	Share float64
 }
 
 // Unusual reports whether the observed count lies outside of the usual range.
@@ -68,14 +73,15 @@ func (p *Profile) Explain(values []float64) ([]Contribution, error) {
 	if err := p.checkUnit(values); err != nil {
 		return nil, err
 	}
-	z := make([]float64, len(values))
-	p.Scaling.Apply(z, values)
+	share := p.shares(values)
 	list := make([]Contribution, len(values))
 	for j, name := range p.Features {
 		u := p.Usual[j]
 		list[j] = Contribution{
 			Feature: name, Observed: values[j], Typical: u.Typical,
-			UsualLow: u.Low, UsualHigh: u.High, Deviation: z[j],
+			UsualLow: u.Low, UsualHigh: u.High,
+			Deviation: (math.Log1p(values[j]) - p.Scaling.Center[j]) / u.Spread,
+			Share:     share[j],
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Contribution) int {
@@ -84,28 +90,70 @@ func (p *Profile) Explain(values []float64) ([]Contribution, error) {
 	return list, nil
 }
 
-// Sentence puts up to limit of the contributions that lie outside their usual
-// range into words, for example
+// shares divides the squared distance between a unit and the support vectors
+// among the features. The support vectors are weighted by their part in the unit's
+// kernel sum, so that the nearest count; the difference to their mean is, but for
+// its length, the gradient of the score.
+func (p *Profile) shares(values []float64) []float64 {
+	z := make([]float64, len(values))
+	p.Scaling.Apply(z, values)
+	nearest := math.Inf(1)
+	for _, v := range p.Machine.Vectors {
+		nearest = min(nearest, squaredDistance(z, v))
+	}
+	mean, total := make([]float64, len(z)), 0.0
+	for i, v := range p.Machine.Vectors {
+		w := p.Machine.Alpha[i] * math.Exp(-p.Machine.Gamma*(squaredDistance(z, v)-nearest))
+		total += w
+		for j := range mean {
+			mean[j] += w * v[j]
+		}
+	}
+	sum := 0.0
+	for j := range z {
+		d := z[j] - mean[j]/total
+		z[j] = d * d
+		sum += z[j]
+	}
+	for j := range z {
+		if sum > 0 {
+			z[j] /= sum
+		}
+	}
+	return z
+}
+
+// Sentence puts up to limit contributions into words: those outside their usual
+// range in the order of list, for example
 //
 //	network: packets received by the guest, 2,040 instead of 30 to 61 (40 times the usual); ...
 //
-// It is "" if there is none. A nil describe, or one without words for a feature,
-// leaves the feature's own name.
+// If there is none, the unit is unusual only as a whole, and those with the
+// greatest share are named as an unusual combination. A nil describe, or one
+// without words for a feature, leaves the feature's own name.
 func Sentence(list []Contribution, limit int, describe Describe) string {
 	var parts []string
 	for _, c := range list {
-		if len(parts) >= limit {
-			break
-		}
-		if c.Unusual() {
+		if len(parts) < limit && c.Unusual() {
 			parts = append(parts, c.phrase(describe))
 		}
 	}
-	return strings.Join(parts, "; ")
+	if len(parts) > 0 {
+		return strings.Join(parts, "; ")
+	}
+	byShare := slices.Clone(list)
+	slices.SortStableFunc(byShare, func(a, b Contribution) int { return cmp.Compare(b.Share, a.Share) })
+	for _, c := range byShare[:min(max(limit, 0), len(byShare))] {
+		parts = append(parts, fmt.Sprintf("%s %s (usually %s)", c.subject(describe), group(c.Observed), c.usual()))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "unusual combination of " + strings.Join(parts, "; ")
 }
 
-// phrase is one contribution in words.
-func (c Contribution) phrase(describe Describe) string {
+// subject is what a contribution is about.
+func (c Contribution) subject(describe Describe) string {
 	var subsystem, words string
 	if describe != nil {
 		subsystem, words = describe(c.Feature)
@@ -116,11 +164,20 @@ func (c Contribution) phrase(describe Describe) string {
 	if subsystem != "" {
 		words = subsystem + ": " + words
 	}
-	usual := group(c.UsualLow)
-	if c.UsualHigh != c.UsualLow {
-		usual += " to " + group(c.UsualHigh)
+	return words
+}
+
+// usual is the usual range in words.
+func (c Contribution) usual() string {
+	if c.UsualHigh == c.UsualLow {
+		return group(c.UsualLow)
 	}
-	s := fmt.Sprintf("%s, %s instead of %s", words, group(c.Observed), usual)
+	return group(c.UsualLow) + " to " + group(c.UsualHigh)
+}
+
+// phrase is one unusual count in words.
+func (c Contribution) phrase(describe Describe) string {
+	s := fmt.Sprintf("%s, %s instead of %s", c.subject(describe), group(c.Observed), c.usual())
 	if c.Observed != 0 && c.UsualHigh != 0 {
 		s += " (" + c.Ratio() + ")"
 	}

@@ -21,12 +21,14 @@ type Training struct {
 	Dropped int   `json:"dropped"` // within the span, left out as partial or lossy
 }
 
-// Range is the usual range of a feature's count: the 1 %, 50 % and 99 %
-// quantiles of the training units. Each is a count that occurred.
+// Range is the usual range of one feature's count in the training units.
 type Range struct {
-	Low     float64 `json:"low"`
-	Typical float64 `json:"typical"`
-	High    float64 `json:"high"`
+	Low     float64 `json:"low"`     // 1 % quantile, a count that occurred
+	Typical float64 `json:"typical"` // median
+	High    float64 `json:"high"`    // 99 % quantile
+	// Spread is the standard deviation of log1p(count), at least the feature's
+	// Scale (see [Scaling]).
+	Spread float64 `json:"spread"`
 }
 
 // Profile is what one guest's units are judged by. It comes from [Train] or from
@@ -100,8 +102,8 @@ func (p *Profile) checkUnit(values []float64) error {
 	return nil
 }
 
-// usualRanges are the quantiles of each column of rows.
-func usualRanges(rows [][]float64) []Range {
+// usualRanges describes each column of rows, scaled by s.
+func usualRanges(rows [][]float64, s Scaling) []Range {
 	ranges := make([]Range, len(rows[0]))
 	column := make([]float64, len(rows))
 	quantile := func(percent int) float64 { return column[(len(column)-1)*percent/100] }
@@ -112,7 +114,7 @@ func usualRanges(rows [][]float64) []Range {
 		slices.Sort(column)
 		// From the other end for the upper quantile, so that both are as wide.
 		high := column[len(column)-1-(len(column)-1)/100]
-		ranges[j] = Range{Low: quantile(1), Typical: quantile(50), High: high}
+		ranges[j] = Range{Low: quantile(1), Typical: quantile(50), High: high, Spread: s.spread(j, column)}
 	}
 	return ranges
 }
@@ -124,16 +126,17 @@ func (p *Profile) check() error {
 		return err
 	}
 	dim := len(p.Features)
-	if len(p.Scaling.Center) != dim || len(p.Scaling.Scale) != dim || len(p.Usual) != dim {
-		return fmt.Errorf("%d features, %d centres, %d scales, %d usual ranges",
-			dim, len(p.Scaling.Center), len(p.Scaling.Scale), len(p.Usual))
+	if err := p.Scaling.check(dim); err != nil {
+		return err
 	}
-	for j, name := range p.Features {
-		if c, s := p.Scaling.Center[j], p.Scaling.Scale[j]; !(c >= 0 && c <= maxLog && s >= minScale && s <= maxLog) {
-			return fmt.Errorf("feature %q has centre %v and scale %v", name, c, s)
-		}
-		if r := p.Usual[j]; !(r.Low >= 0 && r.Low <= r.Typical && r.Typical <= r.High && r.High <= math.MaxFloat64) {
-			return fmt.Errorf("feature %q is usually %v to %v to %v", name, r.Low, r.Typical, r.High)
+	if len(p.Usual) != dim {
+		return fmt.Errorf("%d usual ranges for %d features", len(p.Usual), dim)
+	}
+	for j, r := range p.Usual {
+		if !(r.Low >= 0 && r.Low <= r.Typical && r.Typical <= r.High && r.High <= math.MaxFloat64 &&
+			r.Spread >= minScale && r.Spread <= maxLog) {
+			return fmt.Errorf("feature %q is usually %v to %v to %v with a spread of %v",
+				p.Features[j], r.Low, r.Typical, r.High, r.Spread)
 		}
 	}
 	if !(p.Level > 0 && p.Level < 1) {
@@ -152,6 +155,3 @@ func (p *Profile) check() error {
 	p.Calibration = newCalibration(scores, p.Machine.Gamma)
 	return nil
 }
-
-// maxLog is above log1p of the largest finite number.
-const maxLog = 710

@@ -20,17 +20,20 @@ type Options struct {
 	Dropped int
 
 	// Nu bounds the share of training units outside the machine and is the least
-	// share of support vectors. Default 0.1. The threshold does not follow from
+	// share of support vectors. Default 0.05. The threshold does not follow from
 	// it; it sets how smooth the description is.
 	Nu float64
 	// Gamma is the kernel's width on scaled features; default 1/V, V the total
 	// variance of the scaled training units, at least 1.
 	Gamma float64
 	// Level is the tail probability at or under which a unit is anomalous.
-	// Default 0.01.
+	// Default 0.002. Were units independent, that would be 86 a day, and a Decider's
+	// three of five among them far less than one a day; the margin is for loads
+	// that wander, of which a short training has seen little.
 	Level float64
-	// Folds is the number of blocks held out in turn for calibration. Default:
-	// blocks of 15 units, but 3 to 10 blocks.
+	// Folds is the number of blocks held out in turn for calibration. Default 5: a
+	// few long ones, as a block shorter than the memory of the guest's load
+	// is too much like its neighbours.
 	Folds int
 	// Guard is the number of units on each side of a held-out block that are
 	// not trained on, as neighbours in time are alike. Default 1; negative: none.
@@ -50,8 +53,9 @@ const minUnits = 10
 // withDefaults returns o with every zero replaced, or an error for what makes no
 // sense.
 func (o Options) withDefaults() (Options, error) {
-	setDefault(&o.Nu, 0.1)
-	setDefault(&o.Level, 0.01)
+	setDefault(&o.Nu, 0.05)
+	setDefault(&o.Level, 0.002)
+	setDefault(&o.Folds, 5)
 	setDefault(&o.Width, Width)
 	setDefault(&o.MinUnits, 30)
 	setDefault(&o.MaxRows, 4096)
@@ -64,8 +68,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("train: gamma %v is not in [0, 1e6]", o.Gamma)
 	case !(o.Level > 0 && o.Level < 1):
 		return o, fmt.Errorf("train: level %v is not in (0, 1)", o.Level)
-	case o.Folds < 0 || o.Folds == 1:
-		return o, fmt.Errorf("train: %d folds, want at least 2", o.Folds)
+	case o.Folds < 2 || o.Folds > minUnits:
+		return o, fmt.Errorf("train: %d folds, want 2 to %d", o.Folds, minUnits)
 	case o.Width <= 0:
 		return o, fmt.Errorf("train: unit width %v is not positive", o.Width)
 	case o.MinUnits < minUnits || o.MaxRows < minUnits:
@@ -82,14 +86,6 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// folds is the number of held-out blocks for n units.
-func (o Options) folds(n int) int {
-	if o.Folds > 0 {
-		return min(o.Folds, n/2)
-	}
-	return min(max(n/15, 3), 10)
 }
 
 // Train learns a profile from units of normal operation. It fails with a
@@ -124,11 +120,12 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(o.Width),
 			Units: len(d.Rows), Dropped: o.Dropped,
 		},
-		Features: slices.Clone(d.Features), Usual: usualRanges(rows), Level: o.Level,
+		Features: slices.Clone(d.Features), Level: o.Level,
 	}
 	if p.Scaling, p.Machine, err = fit(engine, rows, o); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	p.Usual = usualRanges(rows, p.Scaling)
 	p.Calibration = newCalibration(scores, p.Machine.Gamma)
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
