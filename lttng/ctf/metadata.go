@@ -47,14 +47,20 @@ type Metadata struct {
 	clocksByName map[string]*Clock
 }
 
-// EnvText returns the environment's text of that name, empty if there is none.
-func (m *Metadata) EnvText(name string) string {
+// EnvEntry returns the environment's entry of that name.
+func (m *Metadata) EnvEntry(name string) (EnvEntry, bool) {
 	for _, e := range m.Env {
 		if e.Name == name {
-			return e.Text
+			return e, true
 		}
 	}
-	return ""
+	return EnvEntry{}, false
+}
+
+// EnvText returns the environment's text of that name, empty if there is none.
+func (m *Metadata) EnvText(name string) string {
+	e, _ := m.EnvEntry(name)
+	return e.Text
 }
 
 // Stream returns the stream class with that id, nil if there is none.

@@ -182,6 +182,7 @@ func (r *Reader) NextPacket() bool {
 // on errors.
 func (r *Reader) Next() bool {
 	if r.pos >= r.win.end || r.err != nil {
+		r.Class = nil
 		return false
 	}
 	s := r.Packet.Class
@@ -219,6 +220,9 @@ func (r *Reader) Time() int64 {
 	}
 	return r.clock.NS(r.Cycles)
 }
+
+// Trace returns the trace that is read.
+func (r *Reader) Trace() *Trace { return r.trace }
 
 // Event is a decoded event: one struct for each part, with no type where the event
 // has no such part. It is valid until the reader moves on.

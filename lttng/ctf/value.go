@@ -7,12 +7,23 @@ const maxValues = 1 << 18
 
 // Value is a decoded field. Which members count depends on Type.
 type Value struct {
-	Name  string // of a struct's member
-	Type  Type
-	Uint  uint64  // *Integer and *Enum; an int64's bits where the integer is signed
-	Float float64 // *Float
-	Text  []byte  // *String and text arrays or sequences, up to the first zero byte; valid until the reader moves on
-	Elems []Value // members, elements; of a *Variant the option chosen
+	Name   string // of a struct's member
+	Type   Type
+	Hidden bool    // only serves the format: moves the clock on
+	Uint   uint64  // *Integer and *Enum; an int64's bits where the integer is signed
+	Float  float64 // *Float
+	Text   []byte  // *String and text arrays or sequences, up to the first zero byte; valid until the reader moves on
+	Elems  []Value // members, elements; of a *Variant the option chosen
+}
+
+// hidden tells whether the field only serves the format: an integer that moves a clock
+// on and to which nothing refers.
+func (f *Field) hidden() bool {
+	i, ok := f.Type.(*Integer)
+	if e, isEnum := f.Type.(*Enum); isEnum {
+		i, ok = e.Int, true
+	}
+	return ok && i.Clock != nil && f.slot < 0
 }
 
 // Int returns a signed integer's value.
@@ -88,7 +99,7 @@ func (w *window) decode(a *arena, t Type, slot int32, pos uint64, v *Value) (uin
 		msg := ""
 		for i := 0; i < len(t.Fields) && msg == ""; i++ {
 			f := &t.Fields[i]
-			v.Elems[i].Name = f.Name
+			v.Elems[i].Name, v.Elems[i].Hidden = f.Name, f.hidden()
 			pos, msg = w.decode(a, f.Type, f.slot, pos, &v.Elems[i])
 		}
 		return pos, msg

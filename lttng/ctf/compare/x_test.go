@@ -1,0 +1,3 @@
+package compare
+import ("testing";"os")
+func TestX(t *testing.T) { if err := Run(os.Getenv("T"), os.Stdout); err != nil { t.Error(err) } }
