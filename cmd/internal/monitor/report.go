@@ -24,8 +24,8 @@ func (w *watcher) take(b batch) {
 	}
 	if len(b.units) > 0 {
 		w.blind = nil
-		w.refresh()
 	}
+	w.refresh()
 }
 
 // unit learns or judges one unit and reports it.

@@ -1,0 +1,284 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
+	"github.com/virtsentry/virtsentry/model/libsvm"
+)
+
+const testURI = "test:///default"
+
+// fakeSource gives out what a test puts in.
+type fakeSource struct {
+	mu       sync.Mutex
+	next     batch
+	err      error
+	closed   bool
+	finished bool
+}
+
+func (f *fakeSource) put(b batch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next.registered = f.next.registered || b.registered
+	f.next.units = append(f.next.units, b.units...)
+}
+
+func (f *fakeSource) collect(context.Context) (batch, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.next
+	f.next = batch{registered: b.registered}
+	return b, f.err
+}
+
+func (f *fakeSource) finish(ctx context.Context) (batch, error) {
+	f.finished = true
+	return f.collect(ctx)
+}
+
+func (f *fakeSource) close(context.Context) error {
+	f.closed = true
+	return nil
+}
+
+// load makes units of a steady, noisy load; scale multiplies the network's counts.
+func load(n int, start time.Time, scale uint64, lost uint64) []unit.Unit {
+	names := catalogue.Events()
+	random := rand.New(rand.NewPCG(1, uint64(start.Unix())))
+	units := make([]unit.Unit, n)
+	for i := range units {
+		counts := make([]uint64, len(names))
+		packets := 150 + random.Uint64N(40)
+		for j, name := range names {
+			switch name {
+			case "tap_send", "qemu_deliver_packet", "virtqueue_fill", "virtio_queue_notify", "virtio_notify":
+				counts[j] = packets * scale
+			case "blk_co_pwritev", "virtio_blk_handle_write":
+				counts[j] = 5 + random.Uint64N(6)
+			}
+		}
+		at := start.Truncate(unit.Width).Add(time.Duration(i) * unit.Width)
+		units[i] = unit.Unit{Start: at.UnixNano(), Duration: int64(unit.Width), Lost: lost, Counts: counts}
+	}
+	return units
+}
+
+func testConfig(t *testing.T) config.Config {
+	c := config.Default()
+	c.Libvirt.URI = testURI
+	c.Libvirt.RunDir = t.TempDir()
+	c.LTTng.OutputDir = t.TempDir()
+	c.Profiles.Dir = filepath.Join(t.TempDir(), "profiles")
+	c.Learning.Units = 60
+	c.Learning.Starting = 0
+	return c
+}
+
+func silent() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+// bench is a monitor on libvirt's test driver, with a process and a source that are made up.
+type bench struct {
+	*Monitor
+	t      *testing.T
+	client *libvirt.Connection // not the monitor's
+	domain libvirt.Domain
+	source *fakeSource
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func newBench(t *testing.T, cfg config.Config) *bench {
+	t.Helper()
+	client, err := libvirt.Connect(testURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domains, err := client.Running()
+	if err != nil || len(domains) != 1 {
+		t.Fatalf("Running = %v, %v", domains, err)
+	}
+	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
+	b.Monitor = New(cfg, libsvm.Engine{}, silent())
+	b.processes.ProcDir = t.TempDir()
+	b.Monitor.attach = func(libvirt.Domain, libvirt.Process) (source, error) { return b.source, nil }
+	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "4321\n")
+	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "stat"), "4321 (qemu) S"+strings.Repeat(" 1", 18)+" 500 0\n")
+	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "cmdline"), "qemu\x00-uuid\x00"+b.domain.UUID+"\x00")
+	b.writeFile(filepath.Join(b.processes.ProcDir, "uptime"), "1000.00 1.0\n")
+	ctx, stop := context.WithCancel(t.Context())
+	b.stop = stop
+	go func() { b.ended <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		b.end()
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *bench) end() {
+	b.stop()
+	if b.ended == nil {
+		return
+	}
+	if err := <-b.ended; err != nil {
+		b.t.Error(err)
+	}
+	b.ended = nil
+}
+
+func (b *bench) writeFile(path, text string) {
+	b.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// await waits until another libvirt client reads the state from the domain's metadata.
+func (b *bench) await(state, reason string) *libvirt.State {
+	b.t.Helper()
+	var last *libvirt.State
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		s, err := b.client.State(b.domain.UUID)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		last = s
+		if s != nil && s.Value == state && (reason == "" || s.Reason != nil && s.Reason.Code == reason) {
+			return s
+		}
+	}
+	b.t.Fatalf("metadata is %+v; want %s %s", last, state, reason)
+	return nil
+}
+
+func TestWayOfADomain(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, reasonGathering)
+	now := time.Now()
+	b.source.put(batch{units: load(60, now, 1, 0)})
+	b.await(stateNormal, "")
+
+	b.source.put(batch{units: load(5, now.Add(200*time.Second), 20, 0)})
+	s := b.await(stateAnomalous, reasonAnomaly)
+	if !strings.Contains(s.Reason.Text, "packets received") || len(s.Explanation) == 0 || s.Unit == nil {
+		t.Errorf("the anomaly is not explained: %+v", s)
+	}
+	d, err := b.Domain(b.domain.Name)
+	if err != nil || d.Alarm == nil || d.Alarm.Explain[0].Subsystem == "disk" {
+		t.Errorf("Domain = %+v, %v", d, err)
+	}
+	b.source.put(batch{units: load(6, now.Add(300*time.Second), 1, 0)})
+	b.await(stateNormal, "")
+
+	// A flood with losses is still one; quiet units with losses prove nothing.
+	b.source.put(batch{units: load(5, now.Add(400*time.Second), 20, 9)})
+	b.await(stateAnomalous, reasonAnomaly)
+	b.source.put(batch{units: load(6, now.Add(500*time.Second), 1, 0)})
+	b.await(stateNormal, "")
+	b.source.put(batch{units: load(5, now.Add(600*time.Second), 1, 9)})
+	b.await(stateUnknown, reasonEventsLost)
+	b.source.put(batch{units: load(6, now.Add(700*time.Second), 1, 0)})
+	b.await(stateNormal, "")
+
+	if err := b.Learn(b.domain.UUID, 30); err != nil {
+		t.Fatal(err)
+	}
+	b.await(stateLearning, reasonGathering)
+
+	b.end()
+	if s, err := b.client.State(b.domain.UUID); err != nil || s.Value != stateBlind || s.Reason.Code != reasonStopped {
+		t.Errorf("after the daemon: state %+v, %v; want blind, daemon-stopped", s, err)
+	}
+	if !b.source.finished || !b.source.closed {
+		t.Error("the source was not finished and closed")
+	}
+}
+
+func TestProfileIsLoaded(t *testing.T) {
+	cfg := testConfig(t)
+	b := newBench(t, cfg)
+	b.await(stateLearning, "")
+	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+	b.await(stateNormal, "")
+	b.end()
+
+	again := newBench(t, cfg)
+	again.await(stateNormal, "")
+	again.end()
+
+	path, err := model.NewStore(cfg.Profiles.Dir).Path(b.domain.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+	broken := newBench(t, cfg)
+	if s := broken.await(stateLearning, reasonProfile); !strings.Contains(s.Reason.Text, path) {
+		t.Errorf("the reason does not name the file: %q", s.Reason.Text)
+	}
+}
+
+func TestBlind(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	b.source.mu.Lock()
+	b.source.err = fmt.Errorf("%w: channel0_0 at byte 12", errUnreadable)
+	b.source.mu.Unlock()
+	if s := b.await(stateBlind, reasonUnreadable); !strings.Contains(s.Reason.Text, "byte 12") {
+		t.Errorf("reason %q", s.Reason.Text)
+	}
+	b.source.mu.Lock()
+	b.source.err = nil
+	b.source.mu.Unlock()
+	b.source.put(batch{units: load(1, time.Now(), 1, 0)})
+	b.await(stateLearning, "")
+}
+
+func TestNoProcess(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Libvirt.RunDir = t.TempDir()
+	b := newBench(t, cfg)
+	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "99\n")
+	b.await(stateBlind, reasonNoProcess)
+}
+
+func TestLearnRefused(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	if err := b.Learn("no-such", 0); err == nil || !strings.Contains(err.Error(), "no-such") {
+		t.Errorf("Learn of no domain = %v", err)
+	}
+	if err := b.Learn(b.domain.Name, 5); err == nil || !strings.Contains(err.Error(), "5 units") {
+		t.Errorf("Learn from 5 units = %v", err)
+	}
+}
+
+var _ control.Backend = (*Monitor)(nil)
