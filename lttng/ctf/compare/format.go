@@ -11,6 +11,7 @@ import (
 // fields, times in seconds and no differences of time.
 type formatter struct {
 	line   []byte
+	empty  []int // where in line an empty text field stands
 	labels []string
 	event  ctf.Event
 	heads  map[*ctf.Metadata]string
@@ -22,6 +23,7 @@ func (f *formatter) format(r *ctf.Reader) ([]byte, error) {
 		return nil, err
 	}
 	b := f.line[:0]
+	f.empty = f.empty[:0]
 	if r.Packet.Class.Clock != nil {
 		b = append(b, "timestamp = "...)
 		b = appendSeconds(b, r.Time())
@@ -133,7 +135,7 @@ func (f *formatter) value(b []byte, v *ctf.Value) []byte {
 	case *ctf.Float:
 		return appendFloat(b, v.Float)
 	case *ctf.String:
-		return appendText(b, v.Text)
+		return f.text(b, v.Text)
 	case *ctf.Struct:
 		return f.members(b, v)
 	case *ctf.Variant:
@@ -145,6 +147,13 @@ func (f *formatter) value(b []byte, v *ctf.Value) []byte {
 		return f.elements(b, v, t.Elem)
 	}
 	return b
+}
+
+func (f *formatter) text(b, text []byte) []byte {
+	if len(text) == 0 {
+		f.empty = append(f.empty, len(b))
+	}
+	return appendText(b, text)
 }
 
 func (f *formatter) members(b []byte, v *ctf.Value) []byte {
@@ -164,7 +173,7 @@ func (f *formatter) members(b []byte, v *ctf.Value) []byte {
 
 func (f *formatter) elements(b []byte, v *ctf.Value, elem ctf.Type) []byte {
 	if ctf.IsText(elem) {
-		return appendText(b, v.Text)
+		return f.text(b, v.Text)
 	}
 	b = append(b, '[')
 	sep := " ["
