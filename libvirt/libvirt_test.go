@@ -94,9 +94,9 @@ func TestState(t *testing.T) {
 		Value: "anomalous", Since: at, Updated: at,
 		Reason: &Reason{Code: "anomaly", Text: `packets <received> & "sent"`},
 		Unit:   &JudgedUnit{Start: at, Score: -1.25, PValue: 0.01, Lost: 3},
-		Explanation: []ExplainedVariable{{
+		Explanation: &Explanation{Features: []ExplainedFeature{{
 			Name: "tap_send", Subsystem: "network", Observed: 2000, UsualLow: 10, UsualHigh: 90.5, Text: "packets received",
-		}},
+		}}},
 	}
 	if err := c.SetState(d.UUID, want); err != nil {
 		t.Fatal(err)

@@ -16,13 +16,18 @@ const prefix = "virtsentry"
 
 // State is what the daemon says of a domain: the content of its state element. Times are UTC.
 type State struct {
-	XMLName     xml.Name            `xml:"state"`
-	Value       string              `xml:"value,attr"` // normal, anomalous, learning, ...
-	Since       time.Time           `xml:"since,attr"`
-	Updated     time.Time           `xml:"updated,attr"`
-	Reason      *Reason             `xml:"reason,omitempty"`
-	Unit        *JudgedUnit         `xml:"unit,omitempty"`
-	Explanation []ExplainedVariable `xml:"explanation>feature,omitempty"`
+	XMLName     xml.Name     `xml:"state"`
+	Value       string       `xml:"value,attr"` // normal, anomalous, learning, ...
+	Since       time.Time    `xml:"since,attr"`
+	Updated     time.Time    `xml:"updated,attr"`
+	Reason      *Reason      `xml:"reason,omitempty"`
+	Unit        *JudgedUnit  `xml:"unit,omitempty"`
+	Explanation *Explanation `xml:"explanation,omitempty"`
+}
+
+// Explanation lists the features that carry the verdict, the most telling first.
+type Explanation struct {
+	Features []ExplainedFeature `xml:"feature"`
 }
 
 // Reason says why a domain is in a state that is not simply seen to be normal.
@@ -39,8 +44,8 @@ type JudgedUnit struct {
 	Lost   uint64    `xml:"lost,attr"`    // events that may be missing from the unit
 }
 
-// ExplainedVariable is one feature that carries a verdict, in the unit's own counts.
-type ExplainedVariable struct {
+// ExplainedFeature is one feature that carries a verdict, in the unit's own counts.
+type ExplainedFeature struct {
 	Name      string  `xml:"name,attr"`
 	Subsystem string  `xml:"subsystem,attr"`
 	Observed  float64 `xml:"observed,attr"`

@@ -166,10 +166,10 @@ func (w *watcher) announce(value string, reason *control.Reason) {
 	w.record.put(s)
 }
 
-func explained(list []control.Variable) []libvirt.ExplainedVariable {
-	var out []libvirt.ExplainedVariable
+func explained(list []control.Variable) *libvirt.Explanation {
+	out := new(libvirt.Explanation)
 	for _, v := range list[:min(sentenceParts, len(list))] {
-		out = append(out, libvirt.ExplainedVariable{
+		out.Features = append(out.Features, libvirt.ExplainedFeature{
 			Name: v.Feature, Subsystem: v.Subsystem, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Text: v.Words,
 		})
 	}
