@@ -160,7 +160,7 @@ func (s spy) OneClass(x [][]float64, nu, gamma float64) (Solution, error) {
 }
 
 func TestGuardRespectsGaps(t *testing.T) {
-	g := newGuest(3, 0, 0.3)
+	g := newGuest(3, 0)
 	d := g.dataset(50)
 	for i := range d.Rows {
 		if i >= 30 { // the gap falls on the border of blocks three and four

@@ -115,21 +115,20 @@ func (m *Machine) kernelSum(z []float64) float64 {
 	return sum
 }
 
-// logKernelSum is the logarithm of kernelSum. Where that underflows, or is about
-// to, the nearest support vector's share is taken out of the sum first.
+// logKernelSum is the logarithm of kernelSum, also where that would underflow: the
+// terms are added up relative to that of the nearest vector so far.
 func (m *Machine) logKernelSum(z []float64) float64 {
-	if sum := m.kernelSum(z); sum > 1e-280 {
-		return math.Log(sum)
-	}
-	nearest, rows, dim := math.Inf(1), m.flat, len(z)
-	for range m.Alpha {
-		nearest = min(nearest, squaredDistance(z, rows[:dim]))
-		rows = rows[dim:]
-	}
-	sum, rows := 0.0, m.flat
+	nearest, sum := math.Inf(1), 0.0
+	rows, dim := m.flat, len(z)
 	for _, a := range m.Alpha {
-		sum += a * math.Exp(-m.Gamma*(squaredDistance(z, rows[:dim])-nearest))
+		d := squaredDistance(z, rows[:dim])
 		rows = rows[dim:]
+		if d < nearest {
+			sum = a + sum*math.Exp(-m.Gamma*(nearest-d))
+			nearest = d
+		} else {
+			sum += a * math.Exp(-m.Gamma*(d-nearest))
+		}
 	}
 	return math.Log(sum) - m.Gamma*nearest
 }

@@ -12,13 +12,15 @@ import (
 type guest struct {
 	random *rand.Rand
 	memory float64 // of the load, from one unit to the next; 0: independent
-	swing  float64 // standard deviation of the logarithm of the load
 	load   float64
 	now    int64
 }
 
-func newGuest(seed uint64, memory, swing float64) *guest {
-	g := &guest{random: rand.New(rand.NewPCG(seed, 1)), memory: memory, swing: swing}
+// swing is the standard deviation of the logarithm of the load.
+const swing = 0.3
+
+func newGuest(seed uint64, memory float64) *guest {
+	g := &guest{random: rand.New(rand.NewPCG(seed, 1)), memory: memory}
 	g.load = swing * g.random.NormFloat64()
 	return g
 }
@@ -35,7 +37,7 @@ func guestFeatures() []string {
 
 // unit returns the next unit's counts; the driven ones are multiplied by factor.
 func (g *guest) unit(factor float64) Row {
-	g.load = g.memory*g.load + math.Sqrt(1-g.memory*g.memory)*g.swing*g.random.NormFloat64()
+	g.load = g.memory*g.load + math.Sqrt(1-g.memory*g.memory)*swing*g.random.NormFloat64()
 	values := []float64{200, float64(50 + g.random.IntN(2)), 0, 0}
 	for _, rate := range guestRates {
 		values = append(values, g.poisson(rate*math.Exp(g.load)*factor))
