@@ -67,16 +67,20 @@ func scaleFloor(mean float64) float64 {
 // fitDirections finds the directions of u, centred rows, whose variance exceeds 1.
 func (s *Scaling) fitDirections(u [][]float64) {
 	dim := len(s.Center)
-	covariance := mat.NewSymDense(dim, nil)
-	for i := range dim {
-		for j := i; j < dim; j++ {
-			sum := 0.0
-			for _, r := range u {
-				sum += r[i] * r[j]
+	upper := make([]float64, dim*dim) // the covariance, of which one half is enough
+	for _, r := range u {
+		for i, x := range r {
+			if x == 0 { // columns of what never fires are all zero
+				continue
 			}
-			covariance.SetSym(i, j, sum/float64(len(u)))
+			x /= float64(len(u))
+			line := upper[i*dim : (i+1)*dim]
+			for j := i; j < dim; j++ {
+				line[j] += x * r[j]
+			}
 		}
 	}
+	covariance := mat.NewSymDense(dim, upper)
 	var eigen mat.EigenSym
 	if !eigen.Factorize(covariance, true) {
 		return
