@@ -8,7 +8,7 @@ DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps lab-deps qemu image demo test unit-test integration-test fuzz lint fresh clean
+.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh clean
 
 all: build
 
@@ -36,16 +36,15 @@ demo: lab-deps build
 	@packaging/lab/image/build >/dev/null
 	@packaging/lab/demo $(BIN)
 
-test: unit-test integration-test
-
-unit-test: deps
-	@$(GO) test -race $(TESTS)
-
-# On the real stack: libvirtd, QEMU with UST, LTTng and a guest, in a namespace of their own.
-integration-test: lab-deps build
+# With the real stack: libvirtd, QEMU with UST, LTTng and a guest, in a namespace of their own.
+test: lab-deps build
 	@packaging/qemu/build >/dev/null
 	@packaging/lab/image/build >/dev/null
-	@$(GO) test -tags integration -run Integration -count 1 -p 1 -timeout 30m -v $(TESTS)
+	@$(GO) test -race -tags integration -p 1 -timeout 40m $(TESTS)
+
+# Without the real stack, and without root.
+unit-test: deps
+	@$(GO) test -race $(TESTS)
 
 FUZZTIME ?= 20s
 fuzz: deps
