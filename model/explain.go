@@ -124,17 +124,20 @@ func (p *Profile) shares(values []float64) []float64 {
 }
 
 // Sentence puts up to limit contributions into words: those outside their usual
-// range in the order of list, for example
+// range, for example
 //
 //	network: packets received by the guest, 2,040 instead of 30 to 61 (40 times the usual); ...
 //
-// If there is none, the unit is unusual only as a whole, and those with the
-// greatest share are named as an unusual combination. A nil describe, or one
-// without words for a feature, leaves the feature's own name.
+// in the order of list, but each subsystem's first before any second one, so that
+// three words for one thing do not hide another; what deviates less than a third
+// as much as the first comes after all others. If there is none, the unit is
+// unusual only as a whole, and those with the greatest share are named as an
+// unusual combination. A nil describe, or one without words for a feature, leaves
+// the feature's own name.
 func Sentence(list []Contribution, limit int, describe Describe) string {
 	var parts []string
-	for _, c := range list {
-		if len(parts) < limit && c.Unusual() {
+	for _, c := range spreadOut(list, describe) {
+		if len(parts) < limit {
 			parts = append(parts, c.phrase(describe))
 		}
 	}
@@ -150,6 +153,34 @@ func Sentence(list []Contribution, limit int, describe Describe) string {
 		return ""
 	}
 	return "unusual combination of " + strings.Join(parts, "; ")
+}
+
+// spreadOut returns the unusual ones of list in the order in which Sentence names
+// them.
+func spreadOut(list []Contribution, describe Describe) []Contribution {
+	var leading, following, faint []Contribution
+	named := map[string]bool{}
+	first := 0.0
+	for _, c := range list {
+		if !c.Unusual() {
+			continue
+		}
+		first = max(first, math.Abs(c.Deviation))
+		subsystem := ""
+		if describe != nil {
+			subsystem, _ = describe(c.Feature)
+		}
+		switch {
+		case math.Abs(c.Deviation) < first/3:
+			faint = append(faint, c)
+		case named[subsystem]:
+			following = append(following, c)
+		default:
+			named[subsystem] = true
+			leading = append(leading, c)
+		}
+	}
+	return slices.Concat(leading, following, faint)
 }
 
 // subject is what a contribution is about.

@@ -70,6 +70,22 @@ func TestSentence(t *testing.T) {
 	}
 }
 
+// Each subsystem is named once before any is named twice, but not for a trifle.
+func TestSentenceSpreadsOut(t *testing.T) {
+	var list []Contribution
+	for _, c := range []struct {
+		feature   string
+		deviation float64
+	}{{"a1", 90}, {"a2", -80}, {"b1", 40}, {"a3", 35}, {"c1", 10}} {
+		list = append(list, Contribution{Feature: c.feature, Observed: 1, Deviation: c.deviation})
+	}
+	describe := func(feature string) (string, string) { return feature[:1], feature }
+	if got, want := Sentence(list, 9, describe), "a: a1, 1 instead of 0; b: b1, 1 instead of 0; "+
+		"a: a2, 1 instead of 0; a: a3, 1 instead of 0; c: c1, 1 instead of 0"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // What an attack multiplies leads the explanation.
 func TestExplainNamesTheCause(t *testing.T) {
 	p, g := trained(t, 4, 300)
