@@ -55,7 +55,7 @@ func TestSolutionsAreCertified(t *testing.T) {
 		"two":       cloud(1, 2, 5),
 		"few":       cloud(1, 30, 30),
 		"ordinary":  cloud(1, 380, 20),
-		"many":      cloud(1, 2000, 20),
+		"many":      cloud(1, 900, 20),
 		"all equal": repeated(100, 3, 1),
 		"duplicate": repeated(200, 3, 7),
 		"clusters":  shrunken(300, 10),
