@@ -1,0 +1,189 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type backend struct {
+	learnt string
+	units  chan UnitReport
+}
+
+var web = DomainStatus{UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "a web/server", State: "normal", Since: time.Unix(9, 0).UTC()}
+
+func (b *backend) Domains() []DomainStatus { return []DomainStatus{web} }
+
+func (b *backend) Domain(ref string) (DomainStatus, error) {
+	if ref == web.Name || ref == web.UUID {
+		return web, nil
+	}
+	return DomainStatus{}, fmt.Errorf("%s: %w", ref, ErrNoDomain)
+}
+
+func (b *backend) Learn(ref string, units int) error {
+	if units == 1 {
+		return fmt.Errorf("%w: 1 unit is too few", ErrRefused)
+	}
+	b.learnt = fmt.Sprint(ref, " ", units)
+	return nil
+}
+
+func (b *backend) Subscribe(ctx context.Context) <-chan UnitReport {
+	out := make(chan UnitReport)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case u := <-b.units:
+				select {
+				case out <- u:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return out
+}
+
+func silent() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+func serve(t *testing.T) (*backend, *Client, func()) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "control.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{units: make(chan UnitReport)}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- Serve(ctx, l, b, silent()) }()
+	end := func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	return b, NewClient(path), end
+}
+
+func TestRequests(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	ctx := t.Context()
+	list, err := c.Domains(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]DomainStatus{web}, list); diff != "" {
+		t.Errorf("Domains (-want +got):\n%s", diff)
+	}
+	// A name may hold what means something in a URL.
+	if d, err := c.Domain(ctx, web.Name); err != nil || d.UUID != web.UUID {
+		t.Errorf("Domain = %+v, %v", d, err)
+	}
+	if _, err := c.Domain(ctx, "no-such"); !errors.Is(err, ErrNoDomain) || !strings.Contains(err.Error(), "no-such") {
+		t.Errorf("Domain of none = %v; want ErrNoDomain that names it", err)
+	}
+	if err := c.Learn(ctx, web.Name, 90); err != nil || b.learnt != web.Name+" 90" {
+		t.Errorf("Learn = %v, learnt %q", err, b.learnt)
+	}
+	if err := c.Learn(ctx, web.Name, 1); !errors.Is(err, ErrRefused) || err.Error() != "refused: 1 unit is too few" {
+		t.Errorf("Learn = %v; want it refused", err)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	go func() {
+		for i := range uint64(3) {
+			b.units <- UnitReport{Name: "web", Lost: i}
+		}
+	}()
+	enough := errors.New("enough")
+	var lost []uint64
+	err := c.Units(t.Context(), func(u UnitReport) error {
+		if lost = append(lost, u.Lost); len(lost) == 3 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || !cmp.Equal(lost, []uint64{0, 1, 2}) {
+		t.Errorf("Units = %v, %v", lost, err)
+	}
+}
+
+func TestUnitsEndWithTheDaemon(t *testing.T) {
+	_, c, end := serve(t)
+	done := make(chan error)
+	go func() { done <- c.Units(context.Background(), func(UnitReport) error { return nil }) }()
+	time.Sleep(50 * time.Millisecond) // likely connected; if not, the error is another
+	end()
+	if err := <-done; err != nil && !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("Units = %v", err)
+	}
+}
+
+func TestNoDaemon(t *testing.T) {
+	c := NewClient(filepath.Join(t.TempDir(), "none.sock"))
+	if _, err := c.Domains(t.Context()); !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("Domains = %v; want ErrNoDaemon", err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	_ = stale.Close()
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatalf("Listen over a stale socket: %v", err)
+	}
+	defer func() { _ = l.Close() }()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v, %v; want mode 0600", info, err)
+	}
+	if second, err := Listen(path); err == nil {
+		_ = second.Close()
+		t.Error("two daemons listen on one socket")
+	}
+}
+
+func TestStrangerIsRefused(t *testing.T) {
+	handler := checkPeer(routes(&backend{}), silent())
+	w := httptest.NewRecorder()
+	// Nobody's credentials are in the context: as of a connection whose peer cannot be told.
+	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/domains", nil))
+	if w.Code != http.StatusForbidden {
+		t.Errorf("status %d; want 403", w.Code)
+	}
+}
