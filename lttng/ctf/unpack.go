@@ -12,6 +12,14 @@ const (
 	maxMetadata        = 1 << 26 // bytes of a metadata file
 )
 
+// MetadataText returns the plain text of a metadata file's bytes, which ParseMetadata
+// takes as well. LTTng divides the same text into packets in different ways, so it is
+// the text that tells whether two chunks of a session have the same metadata.
+func MetadataText(data []byte) (string, error) {
+	text, _, err := unpackMetadata(data)
+	return text, err
+}
+
 // unpackMetadata returns the plain text of a metadata file and the UUID that its
 // packets' headers carry, nil where the file is plain text already.
 func unpackMetadata(data []byte) (string, *UUID, error) {

@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -188,6 +189,12 @@ func (c *Cutter) openAll(dir string) ([]opened, error) {
 		}
 		traces = append(traces, t)
 	}
+	// The chunks of one session are in order by time, not always by name.
+	slices.SortStableFunc(traces, func(a, b opened) int {
+		ta, _ := a.Span()
+		tb, _ := b.Span()
+		return cmp.Compare(ta, tb)
+	})
 	return traces, nil
 }
 
@@ -196,10 +203,14 @@ func (c *Cutter) openTrace(dir string) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	sum := sha256.Sum256(data)
+	text, err := ctf.MetadataText(data)
+	if err != nil {
+		return opened{}, ctf.InFile(err, filepath.Join(dir, "metadata"))
+	}
+	sum := sha256.Sum256([]byte(text))
 	i := slices.IndexFunc(c.parsed, func(p parsedMetadata) bool { return p.sum == sum })
 	if i < 0 {
-		md, err := ctf.ParseMetadata(data)
+		md, err := ctf.ParseMetadata([]byte(text))
 		if err != nil {
 			return opened{}, ctf.InFile(err, filepath.Join(dir, "metadata"))
 		}
