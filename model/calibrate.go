@@ -35,6 +35,9 @@ type Calibration struct {
 	knee, scale, weight, shape float64
 }
 
+// leastTail is the least value of Tail.
+const leastTail = 1e-300
+
 // newCalibration prepares the estimates from scores, which it sorts in place;
 // gamma is that of the machine to be used.
 func newCalibration(scores []float64, gamma float64) Calibration {
@@ -62,12 +65,13 @@ func (c *Calibration) PValue(score float64) float64 {
 }
 
 // Tail is the estimated probability that a normal unit scores as low as score:
-// PValue, continued below the lowest scores.
+// PValue, continued below the lowest scores. It is never 0, so that its logarithm
+// may be taken.
 func (c *Calibration) Tail(score float64) float64 {
 	if score >= c.knee {
 		return c.PValue(score)
 	}
-	return c.weight * math.Pow(1+(c.knee-score)/(c.shape*c.scale), -c.shape)
+	return max(c.weight*math.Pow(1+(c.knee-score)/(c.shape*c.scale), -c.shape), leastTail)
 }
 
 // heldOut returns a score for each row of d from a machine that was trained

@@ -174,6 +174,7 @@ func TestDecodeChecksMachine(t *testing.T) {
 	}{
 		{"vector missing", func(p *Profile) { p.Machine.Vectors = p.Machine.Vectors[1:] }},
 		{"vector short", func(p *Profile) { p.Machine.Vectors[0] = p.Machine.Vectors[0][1:] }},
+		{"vector far out", func(p *Profile) { p.Machine.Vectors[0][4] = 1e9 }},
 		{"vector moved", func(p *Profile) { p.Machine.Vectors[0][4] += 3 }},
 		{"coefficient", func(p *Profile) { p.Machine.Alpha[0] /= 2 }},
 		{"coefficients exchanged", func(p *Profile) {
@@ -244,8 +245,11 @@ func FuzzDecode(f *testing.F) {
 			values[j] = p.Usual[j].Typical
 		}
 		v, err := p.Judge(values)
-		if err != nil || math.IsNaN(v.PValue) || math.IsNaN(v.Tail) {
+		if err != nil || math.IsNaN(v.Score) || math.IsInf(v.Score, 0) || !(v.Tail > 0) {
 			t.Fatalf("verdict %+v, %v", v, err)
+		}
+		if _, err := p.Complete(values); err != nil {
+			t.Fatal(err)
 		}
 		list, err := p.Explain(values)
 		if err != nil {

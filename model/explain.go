@@ -91,28 +91,13 @@ func (p *Profile) Explain(values []float64) ([]Contribution, error) {
 }
 
 // shares divides the squared distance between a unit and the support vectors
-// among the features. The support vectors are weighted by their part in the unit's
-// kernel sum, so that the nearest count; the difference to their mean is, but for
-// its length, the gradient of the score.
+// around it among the features.
 func (p *Profile) shares(values []float64) []float64 {
 	z := make([]float64, len(values))
 	p.Scaling.Apply(z, values)
-	nearest := math.Inf(1)
-	for _, v := range p.Machine.Vectors {
-		nearest = min(nearest, squaredDistance(z, v))
-	}
-	mean, total := make([]float64, len(z)), 0.0
-	for i, v := range p.Machine.Vectors {
-		w := p.Machine.Alpha[i] * math.Exp(-p.Machine.Gamma*(squaredDistance(z, v)-nearest))
-		total += w
-		for j := range mean {
-			mean[j] += w * v[j]
-		}
-	}
-	sum := 0.0
+	mean, sum := p.Machine.around(z), 0.0
 	for j := range z {
-		d := z[j] - mean[j]/total
-		z[j] = d * d
+		z[j] = (z[j] - mean[j]) * (z[j] - mean[j])
 		sum += z[j]
 	}
 	for j := range z {

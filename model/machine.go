@@ -22,6 +22,10 @@ type Machine struct {
 // support vectors squared times features.
 const maxCheckWork = 2e9
 
+// maxScaled is above any scaled value: log1p of the largest number over the least
+// scale, times the square root of the most features.
+const maxScaled = 1e6
+
 // newMachine solves the problem over the scaled rows x and keeps the solution
 // if it is certified.
 func newMachine(engine Engine, x [][]float64, nu, gamma float64) (Machine, error) {
@@ -73,8 +77,10 @@ func (m *Machine) check(dim int) error {
 		if len(v) != dim {
 			return fmt.Errorf("support vector %d has %d values for %d features", i, len(v), dim)
 		}
-		if j := notFinite(v); j >= 0 {
-			return fmt.Errorf("support vector %d: value %d is %v", i, j, v[j])
+		for j, x := range v {
+			if !(math.Abs(x) <= maxScaled) {
+				return fmt.Errorf("support vector %d: value %d is %v", i, j, x)
+			}
 		}
 	}
 	sum, err := checkAlpha(m.Alpha, m.Rho, m.Nu*float64(m.Certificate.Rows))

@@ -187,8 +187,10 @@ func (s Scaling) spread(j int, counts []float64) float64 {
 	return max(math.Sqrt(square/float64(len(counts))), s.Scale[j])
 }
 
-// maxLog is above log1p of the largest finite number.
-const maxLog = 710
+const (
+	maxLog    = 710  // above log1p of the largest finite number
+	minShrink = 1e-8 // below the inverse of any deviation of scaled counts
+)
 
 // check verifies a scaling that came from outside.
 func (s Scaling) check(dim int) error {
@@ -211,7 +213,7 @@ func (s Scaling) check(dim int) error {
 		for _, v := range d {
 			square += v * v
 		}
-		if !(math.Abs(square-1) <= 1e-6 && s.Shrink[k] > 0 && s.Shrink[k] < 1) {
+		if !(math.Abs(square-1) <= 1e-6 && s.Shrink[k] >= minShrink && s.Shrink[k] < 1) {
 			return fmt.Errorf("direction %d has squared length %v and factor %v", k, square, s.Shrink[k])
 		}
 	}

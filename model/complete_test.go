@@ -1,0 +1,112 @@
+package model
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// lose keeps a share of each count, another one for each half of the features.
+func lose(values []float64, first, second float64) []float64 {
+	kept := make([]float64, len(values))
+	for j, v := range values {
+		share := first
+		if j%2 == 1 {
+			share = second
+		}
+		kept[j] = math.Floor(v * share)
+	}
+	return kept
+}
+
+// An ordinary unit that lost events is not called anomalous for what it lost; a flood
+// is one still.
+func TestCompleteLossyUnits(t *testing.T) {
+	p, g := trained(t, 6, 300)
+	for _, kept := range [][2]float64{{0, 0}, {0.5, 0.5}, {1, 0.2}, {0.3, 1}, {1, 1}} {
+		wrong, missed := 0, 0
+		for range 200 {
+			u := g.unit(1).Values
+			wrong += int(count(anomalousAtLeast(t, p, lose(u, kept[0], kept[1]))))
+			u[4] *= 200
+			u[12] *= 100
+			missed += int(count(!anomalousAtLeast(t, p, lose(u, kept[0], kept[1]))))
+		}
+		if wrong > 2 {
+			t.Errorf("keeping %v: %d of 200 ordinary units are anomalous", kept, wrong)
+		}
+		if kept[0] > 0 && missed > 0 {
+			t.Errorf("keeping %v: %d of 200 floods missed", kept, missed)
+		}
+	}
+}
+
+func anomalousAtLeast(t *testing.T, p *Profile, values []float64) bool {
+	t.Helper()
+	completed, err := p.Complete(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Judge(completed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Anomalous
+}
+
+// Completed counts are never fewer, and never less ordinary.
+func TestCompleteProperties(t *testing.T) {
+	p, g := trained(t, 7, 90)
+	rapid.Check(t, func(t *rapid.T) {
+		values := g.unit(1).Values
+		for j := range values {
+			values[j] = math.Floor(values[j] * rapid.SampledFrom([]float64{0, 0.5, 1, 1, 3, 1e9}).Draw(t, "factor"))
+		}
+		completed, err := p.Complete(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, v := range completed {
+			if !(v >= values[j]) {
+				t.Fatalf("feature %d: %v from at least %v", j, v, values[j])
+			}
+		}
+		before, _ := p.Judge(values)
+		after, err := p.Judge(completed)
+		if err != nil || after.Score < before.Score {
+			t.Fatalf("score %v, completed %v, %v", before.Score, after.Score, err)
+		}
+	})
+	if _, err := p.Complete([]float64{1}); !errors.Is(err, ErrUnit) {
+		t.Errorf("wrong length: %v", err)
+	}
+}
+
+// counts undoes Apply.
+func TestCountsUndoApply(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := countRows(t)
+		s := FitScaling(rows)
+		z := make([]float64, len(rows[0]))
+		for _, r := range rows {
+			s.Apply(z, r)
+			for j, v := range s.counts(z) {
+				if math.Abs(v-r[j]) > 1e-6*r[j] {
+					t.Fatalf("feature %d: %v became %v", j, r[j], v)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkComplete(b *testing.B) {
+	p, values := benchmarkProfile(b)
+	values = lose(values, 0.5, 0)
+	for b.Loop() {
+		if _, err := p.Complete(values); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
