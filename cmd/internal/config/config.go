@@ -53,7 +53,7 @@ type Learning struct {
 type Judging struct {
 	Nu         float64 `toml:"nu"`
 	Gamma      float64 `toml:"gamma"`
-	Level      float64 `toml:"level"`       // p-value at which a unit counts as anomalous
+	Level      float64 `toml:"level"`       // tail probability at or below which a unit counts as anomalous
 	Window     int     `toml:"window"`      // units that are looked at together
 	Alarm      int     `toml:"alarm"`       // so many anomalous ones of them make the domain anomalous
 	QuietUnits int     `toml:"quiet_units"` // so many normal ones in a row make it normal again

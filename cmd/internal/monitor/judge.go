@@ -105,24 +105,21 @@ func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
 	if j.profile == nil {
 		return j.learn(u, values)
 	}
+	judged := values
 	if u.Lost > 0 {
-		atLeast(values, j.profile)
+		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
+		var err error
+		if judged, err = j.profile.Complete(values); err != nil {
+			return err
+		}
 	}
-	verdict, err := j.profile.Judge(values)
+	verdict, err := j.profile.Judge(judged)
 	if err != nil {
 		return err
 	}
 	j.decider.Observe(verdict.Anomalous, u.Lost > 0)
 	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
 	return j.explain(values, verdict, report)
-}
-
-// atLeast makes the best of a lossy unit: its counts are lower bounds, so what is fewer than typical may have been typical. What is still
-// anomalous then is anomalous whatever was lost.
-func atLeast(values []float64, p *model.Profile) {
-	for i, usual := range p.Usual {
-		values[i] = max(values[i], usual.Typical)
-	}
 }
 
 func (j *judge) learn(u unit.Unit, values []float64) error {
