@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,6 +175,11 @@ func (l *Lab) startDaemon(st *state, name string, cmd *exec.Cmd, start func() er
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// Files that this process was given by its own parent, a lock perhaps,
+	// must not stay open for as long as the daemon lives.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return Proc{}, fmt.Errorf("start %s: keep files from it: %w", name, err)
+	}
 	if err := start(); err != nil {
 		return Proc{}, fmt.Errorf("start %s: %w", name, err)
 	}
