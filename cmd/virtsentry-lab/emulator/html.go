@@ -6,22 +6,13 @@ import (
 	"strings"
 )
 
-// The lab's site writes plain, regular HTML, so patterns are enough here; what they do not match is not followed.
-var (
-	linkRE   = regexp.MustCompile(`<a\s[^>]*?href="(/[^"]*)"`)
-	assetRE  = regexp.MustCompile(`<(?:img|link)\s[^>]*?(?:src|href)="(/[^"]*)"`)
-	formRE   = regexp.MustCompile(`(?s)<form\s[^>]*?action="(/[^"]*)"[^>]*>(.*?)</form>`)
-	fieldRE  = regexp.MustCompile(`(?s)<(?:input|textarea)\s[^>]*>|<select\s[^>]*>.*?</select>`)
-	nameAtRE = regexp.MustCompile(`\sname="([^"]*)"`)
-	valueRE  = regexp.MustCompile(`\svalue="([^"]*)"`)
-	optionRE = regexp.MustCompile(`<option(?:\s+value="([^"]*)")?[^>]*>([^<]*)`)
-)
-
 // Bounds on what is taken from one page.
 const (
-	maxLinks  = 500
-	maxAssets = 8
-	maxFields = 50
+	maxLinks   = 500
+	maxAssets  = 8
+	maxForms   = 50
+	maxFields  = 50
+	maxOptions = 500
 )
 
 // field is one entry of a form: with its value, or with the options to choose from.
@@ -38,46 +29,114 @@ type document struct {
 	forms  map[string][]field // by action
 }
 
+// parseHTML takes links, assets and forms from a page of the lab's site. That is plain, regular HTML, attributes in
+// double quotes, so no more of the language is known here. Addresses of other sites are left out.
 func parseHTML(body string) document {
 	doc := document{forms: make(map[string][]field)}
-	for _, m := range linkRE.FindAllStringSubmatch(body, maxLinks) {
-		doc.links = append(doc.links, html.UnescapeString(m[1]))
-	}
-	seen := make(map[string]bool)
-	for _, m := range assetRE.FindAllStringSubmatch(body, maxLinks) {
-		if asset := html.UnescapeString(m[1]); !seen[asset] && len(seen) < maxAssets {
-			seen[asset] = true
-			doc.assets = append(doc.assets, asset)
+	form := "" // the action of the form that the scan is in
+	for {
+		t, rest, ok := nextTag(body)
+		if !ok {
+			return doc
+		}
+		body = rest
+		switch t.name {
+		case "a":
+			if href := t.attr("href"); strings.HasPrefix(href, "/") && len(doc.links) < maxLinks {
+				doc.links = append(doc.links, href)
+			}
+		case "link":
+			doc.addAsset(t.attr("href"))
+		case "img":
+			doc.addAsset(t.attr("src"))
+		case "form":
+			if form = t.attr("action"); len(doc.forms) == maxForms {
+				form = ""
+			}
+		case "/form":
+			form = ""
+		default:
+			if form != "" {
+				doc.forms[form] = addField(doc.forms[form], t)
+			}
 		}
 	}
-	for _, m := range formRE.FindAllStringSubmatch(body, maxFields) {
-		doc.forms[html.UnescapeString(m[1])] = parseFields(m[2])
-	}
-	return doc
 }
 
-func parseFields(body string) []field {
-	var fields []field
-	for _, text := range fieldRE.FindAllString(body, maxFields) {
-		name := nameAtRE.FindStringSubmatch(text)
-		if name == nil {
-			continue
+func (d *document) addAsset(address string) {
+	if !strings.HasPrefix(address, "/") || len(d.assets) == maxAssets {
+		return
+	}
+	for _, known := range d.assets {
+		if known == address {
+			return
 		}
-		f := field{name: html.UnescapeString(name[1])}
-		if strings.HasPrefix(text, "<select") {
-			for _, o := range optionRE.FindAllStringSubmatch(text, maxLinks) {
-				value := o[1]
-				if value == "" {
-					value = o[2]
-				}
-				f.options = append(f.options, html.UnescapeString(value))
-			}
-		} else if value := valueRE.FindStringSubmatch(text); value != nil {
-			f.value = html.UnescapeString(value[1])
+	}
+	d.assets = append(d.assets, address)
+}
+
+// addField adds what a tag within a form means to the form's fields.
+func addField(fields []field, t tag) []field {
+	switch t.name {
+	case "input", "textarea", "select":
+		if name := t.attr("name"); name != "" && len(fields) < maxFields {
+			fields = append(fields, field{name: name, value: t.attr("value")})
 		}
-		fields = append(fields, f)
+	case "option":
+		if len(fields) == 0 {
+			break
+		}
+		last := &fields[len(fields)-1]
+		value := t.attr("value")
+		if value == "" {
+			value = html.UnescapeString(strings.TrimSpace(t.text))
+		}
+		if len(last.options) < maxOptions {
+			last.options = append(last.options, value)
+		}
 	}
 	return fields
+}
+
+// tag is one tag with the text that follows it.
+type tag struct {
+	name  string
+	attrs string
+	text  string
+}
+
+// nextTag gives the first whole tag of s and what comes after its text.
+func nextTag(s string) (tag, string, bool) {
+	open := strings.IndexByte(s, '<')
+	if open < 0 {
+		return tag{}, "", false
+	}
+	s = s[open+1:]
+	inside, after, ok := strings.Cut(s, ">")
+	if !ok {
+		return tag{}, "", false
+	}
+	t := tag{name: inside}
+	if i := strings.IndexAny(inside, " \t\r\n"); i >= 0 {
+		t.name, t.attrs = inside[:i], inside[i:]
+	}
+	t.text = after
+	if i := strings.IndexByte(after, '<'); i >= 0 {
+		t.text, after = after[:i], after[i:]
+	} else {
+		after = ""
+	}
+	return t, after, true
+}
+
+// attr gives an attribute's value, "" without one.
+func (t tag) attr(name string) string {
+	_, value, ok := strings.Cut(t.attrs, " "+name+`="`)
+	if !ok {
+		return ""
+	}
+	value, _, _ = strings.Cut(value, `"`)
+	return html.UnescapeString(value)
 }
 
 // matching gives the links that a pattern matches, each once.
