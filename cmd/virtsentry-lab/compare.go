@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/virtsentry/virtsentry/lttng/ctf/compare"
@@ -19,7 +17,7 @@ the first trace that differs, after its first differences were printed.`,
 		RunE: func(cmd *cobra.Command, traces []string) error {
 			for _, t := range traces {
 				if err := compare.Run(t, cmd.OutOrStdout()); err != nil {
-					return fmt.Errorf("compare %s: %w", t, err)
+					return err
 				}
 			}
 			return nil

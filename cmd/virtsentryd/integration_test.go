@@ -46,6 +46,7 @@ func TestIntegrationWay(t *testing.T) {
 	}
 	step("attach to a guest already running", s.testAttachRunning)
 	step("a libvirt client sees each state as metadata and as an event", s.testLearn)
+	step("a paused guest is said to be paused", s.testPause)
 	step("a guest destroyed in mid-unit leaves no session", s.testDestroy)
 	step("attach at start, with the profile of last time", s.testAttachAtStart)
 	step("a daemon that stops says so and leaves no session", s.testStop)
@@ -257,6 +258,18 @@ func (s *stack) testLearn(t *testing.T) {
 			received, before = received+d.Last.Counts["tap_send"], d.Units.Seen
 		}
 		return received >= 40
+	})
+}
+
+func (s *stack) testPause(t *testing.T) {
+	s.domain(t, (*golibvirt.Domain).Suspend)
+	if state := s.await(t, "paused"); state.Reason == nil || state.Reason.Code != "paused" {
+		t.Errorf("state %+v; want the reason paused", state)
+	}
+	s.domain(t, (*golibvirt.Domain).Resume)
+	s.within(t, "judged again", func() bool {
+		d, ok := s.status(t)
+		return ok && d.State != "paused" && d.Last != nil && d.Last.Judged
 	})
 }
 
