@@ -40,7 +40,7 @@ finds the lab is printed on standard output.`,
 	f.StringVar(&cfg.QEMU, "qemu", "", "QEMU binary (default: built from packaging/qemu)")
 	f.StringVar(&cfg.Image, "image", "", "directory of the guest's image (default: built from packaging/lab/image)")
 	f.StringVar(&cfg.Checkout, "checkout", "", "source tree (default: found from the working directory)")
-	f.StringVar(&cfg.Accel, "accel", "tcg", "accelerator: tcg or kvm")
+	f.StringVar(&cfg.Accel, "accel", "tcg", "accelerator of all guests of the lab: tcg or kvm")
 	f.DurationVar(&cfg.Timeout, "timeout", 0, "how long to wait for the web page (default 5m)")
 	return cmd
 }
@@ -129,7 +129,6 @@ func (a *app) guestCommand() *cobra.Command {
 	}
 	define.Flags().StringVar(&addr, "ip", "", "its address in "+lab.Subnet.String()+" (default: the next free one)")
 	define.Flags().IntVar(&g.MemoryMiB, "memory", 768, "its memory in MiB")
-	define.Flags().StringVar(&g.Accel, "accel", "tcg", "accelerator: tcg or kvm")
 	start := &cobra.Command{
 		Use:   "start NAME",
 		Short: "Start a guest and wait for its web page",

@@ -131,13 +131,13 @@ func (l *Lab) ensureDaemon(st *state, name string, args ...string) error {
 	}
 	l.log.Infof("starting %s", name)
 	cmd := exec.Command(name, args...)
-	_, err := l.startDaemon(st, name, cmd, func() error { return l.startPrivately(cmd) })
+	_, err := l.startDaemon(st, name, cmd, func() error { return l.startPrivately(cmd, st.Accel) })
 	return err
 }
 
 // startPrivately starts cmd in the lab's network namespace and in a mount
 // namespace of its own, where libvirt's directories are the lab's.
-func (l *Lab) startPrivately(cmd *exec.Cmd) error {
+func (l *Lab) startPrivately(cmd *exec.Cmd, accel string) error {
 	return l.inside(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("unshare mounts: %w", err)
@@ -150,6 +150,11 @@ func (l *Lab) startPrivately(cmd *exec.Cmd) error {
 				return fmt.Errorf("bind %s: %w", d.system, err)
 			}
 		}
+		if accel != "kvm" {
+			if err := l.hideKVM(); err != nil {
+				return err
+			}
+		}
 		// The network devices in /sys are those of the namespace that mounted
 		// it. What was mounted below it, control groups, goes with it: the
 		// lab's libvirtd has no business in the host's control groups.
@@ -159,6 +164,23 @@ func (l *Lab) startPrivately(cmd *exec.Cmd) error {
 		}
 		return cmd.Start()
 	})
+}
+
+// hideKVM puts a file that nobody can open on /dev/kvm. Where QEMU's probe of
+// KVM and libvirt's own look at the device's mode disagree, libvirt believes
+// no probe for longer than a moment and makes each one again and again.
+func (l *Lab) hideKVM() error {
+	if _, err := os.Stat("/dev/kvm"); err != nil {
+		return nil
+	}
+	file := l.path("no-kvm")
+	if err := os.WriteFile(file, nil, 0); err != nil {
+		return fmt.Errorf("hide /dev/kvm: %w", err)
+	}
+	if err := unix.Mount(file, "/dev/kvm", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("hide /dev/kvm: %w", err)
+	}
+	return nil
 }
 
 // startDaemon starts a process that outlives this one, and records who it is.

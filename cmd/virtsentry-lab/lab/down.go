@@ -12,6 +12,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+
+	"github.com/virtsentry/virtsentry/lttng"
 )
 
 // Down removes the lab in dir (DefaultDir if empty) with all that runs in
@@ -44,6 +46,7 @@ func (l *Lab) tearDown(ctx context.Context) error {
 		return err
 	}
 	l.endClients(ctx, st, ino)
+	l.endRecording(ctx)
 	if p := st.proc(libvirtdName); p != nil && p.Alive() {
 		l.destroyGuests(ctx)
 	}
@@ -68,6 +71,21 @@ func (l *Lab) endClients(ctx context.Context, st *state, ino uint64) {
 			p.Exe == st.QEMU || strings.HasPrefix(p.Name, "qemu") || p.Name == libvirtdName || p.Name == virtlogdName || p.Name == sessiondName
 	})
 	_ = terminate(ctx, found, 3*time.Second)
+}
+
+// endRecording removes the tracing session of a recorder that was killed.
+func (l *Lab) endRecording(ctx context.Context) {
+	unlock, err := l.tryLock("record")
+	if err != nil {
+		return // the recorder lives, and ends with the guest
+	}
+	defer unlock()
+	if !sessiondAnswers(ctx) {
+		return
+	}
+	if err := lttng.DestroySession(l.sessionName()); err != nil {
+		l.log.Warnf("remove tracing session: %v", err)
+	}
 }
 
 // destroyGuests lets libvirtd end the guests, so that its clients hear of

@@ -22,7 +22,6 @@ type GuestDef struct {
 	Name      string     `json:"name"`
 	Addr      netip.Addr `json:"address"`
 	MemoryMiB int        `json:"memory_mib"`
-	Accel     string     `json:"accel"`
 }
 
 // connect opens a connection to the lab's libvirtd. The caller closes it.
@@ -163,7 +162,7 @@ func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 	// The same guest of the same lab has the same UUID each time.
 	sum := sha1.Sum([]byte(l.name + "/" + g.Name)) //nolint:gosec // as above
 	text, err := render("guest.xml", map[string]any{
-		"Accel": g.Accel, "Name": g.Name, "UUID": formatUUID([16]byte(sum[:16]), 5), "MemoryMiB": g.MemoryMiB,
+		"Accel": st.Accel, "Name": g.Name, "UUID": formatUUID([16]byte(sum[:16]), 5), "MemoryMiB": g.MemoryMiB,
 		"Kernel":   filepath.Join(l.diskDir(), "vmlinuz"),
 		"Initrd":   filepath.Join(l.diskDir(), "initrd.img"),
 		"Cmdline":  guestCmdline(g.Addr, g.Name),

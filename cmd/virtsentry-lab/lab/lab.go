@@ -56,7 +56,7 @@ type Config struct {
 	NoGuest    bool               // make no guest at all
 	DefineOnly bool               // define the guest but do not start it
 	MemoryMiB  int                // guest memory, 768 if 0
-	Accel      string             // "tcg" (default) or "kvm"
+	Accel      string             // of all guests: "tcg" (default) or "kvm"; a lab that exists keeps its own
 	Timeout    time.Duration      // for the guest to answer, 5 minutes if 0
 	Log        logrus.FieldLogger // nothing is logged if nil
 }

@@ -15,12 +15,12 @@ import (
 func (l *Lab) lock(ctx context.Context) (unlock func(), err error) {
 	told := false
 	for {
-		ln, err := net.Listen("unix", "@virtsentry-lab/"+l.dir)
+		unlock, err := l.tryLock("change")
 		if err == nil {
-			return func() { _ = ln.Close() }, nil
+			return unlock, nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("lock the lab: %w", err)
+			return nil, err
 		}
 		if !told {
 			l.log.Info("waiting for another virtsentry-lab that changes this lab")
@@ -30,6 +30,16 @@ func (l *Lab) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock the lab: %w", err)
 		}
 	}
+}
+
+// tryLock takes one of the lab's locks or fails at once, with EADDRINUSE when
+// another process has it.
+func (l *Lab) tryLock(what string) (unlock func(), err error) {
+	ln, err := net.Listen("unix", "@virtsentry-lab/"+what+l.dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock the lab for %s: %w", what, err)
+	}
+	return func() { _ = ln.Close() }, nil
 }
 
 // sleep waits for d or until ctx ends, and returns ctx's error then.

@@ -64,6 +64,9 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if st.Accel == "" {
+		st.Accel = cfg.Accel
+	}
 	if err := l.saveState(st); err != nil {
 		return err
 	}
@@ -89,12 +92,12 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 		if err := l.stageImage(cfg.Image); err != nil {
 			return err
 		}
-		st.Image, st.Accel = cfg.Image, cfg.Accel
+		st.Image = cfg.Image
 		if err := l.saveState(st); err != nil {
 			return err
 		}
 	}
-	if err := l.define(ctx, st, GuestDef{Name: cfg.Guest, MemoryMiB: cfg.MemoryMiB, Accel: cfg.Accel}); err != nil {
+	if err := l.define(ctx, st, GuestDef{Name: cfg.Guest, MemoryMiB: cfg.MemoryMiB}); err != nil {
 		return err
 	}
 	if cfg.DefineOnly {
