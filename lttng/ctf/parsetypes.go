@@ -146,6 +146,9 @@ func (p *parser) enumType(sc *scope) (Type, error) {
 		}
 	}
 	if !p.tok.is("{") {
+		if container != nil {
+			return nil, p.errorf("%s where the enumeration's labels are needed", p.tok)
+		}
 		return p.reference(sc, "enum", name)
 	}
 	if container == nil {

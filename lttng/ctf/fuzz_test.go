@@ -1,0 +1,100 @@
+package ctf
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/virtsentry/virtsentry/lttng/ctf/ctftest"
+)
+
+// FuzzMetadata: any bytes give metadata or an error; what was accepted can be used.
+func FuzzMetadata(f *testing.F) {
+	for _, name := range []string{"fields", "boot"} {
+		for _, t := range openAll(f, name) {
+			data, err := ReadMetadataFile(t.Dir)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+			text, err := MetadataText(data)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add([]byte(text))
+		}
+	}
+	for seed := range uint64(8) {
+		f.Add([]byte(ctftest.NewRandom(seed, false).Metadata))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		md, err := ParseMetadata(data)
+		if err != nil {
+			return
+		}
+		for i, c := range md.Classes {
+			if c.Index != i || c.Stream == nil || c.Stream.Event(c.ID) != c {
+				t.Errorf("event %q is not where it should be", c.Name)
+			}
+			for _, s := range []*Struct{c.Context, c.Fields} {
+				if s != nil && !isPowerOfTwo(s.Align()) {
+					t.Errorf("event %q has an alignment of %d", c.Name, s.Align())
+				}
+			}
+		}
+		for _, c := range md.Clocks {
+			c.NS(12345)
+		}
+	})
+}
+
+// FuzzPackets: any stream file is read to its end or to an error. Skipping and decoding
+// an event agree on where it ends.
+func FuzzPackets(f *testing.F) {
+	random := make([]*ctftest.Random, 6)
+	for i := range random {
+		random[i] = ctftest.NewRandom(uint64(i), false)
+		f.Add(byte(i), random[i].Data)
+	}
+	recorded := openAll(f, "fields")[0]
+	data, err := os.ReadFile(recorded.Streams[0].Files[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(byte(len(random)), data[:16<<10])
+	metadata := make([]*Metadata, 0, len(random)+1)
+	for _, r := range random {
+		md, err := ParseMetadata([]byte(r.Metadata))
+		if err != nil {
+			f.Fatal(err)
+		}
+		metadata = append(metadata, md)
+	}
+	metadata = append(metadata, recorded.Metadata)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, which byte, data []byte) {
+		path := filepath.Join(dir, "data")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		tr, err := OpenWith(dir, metadata[int(which)%len(metadata)])
+		if err != nil {
+			return
+		}
+		for _, s := range tr.Streams {
+			r := s.Reader()
+			var ev Event
+			for r.NextPacket() {
+				for r.Next() {
+					if err := r.Decode(&ev); err != nil {
+						break
+					}
+					canonical(&ev.Fields)
+				}
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
