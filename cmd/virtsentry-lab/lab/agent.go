@@ -29,6 +29,13 @@ type ExecResult struct {
 // Exec runs a command in a guest through the guest's agent, as root, and
 // waits for its end. When ctx ends first the command is killed.
 func (l *Lab) Exec(ctx context.Context, guest string, argv ...string) (ExecResult, error) {
+	return l.execFor(ctx, guest, 0, argv)
+}
+
+// execFor runs a command that is expected to take d: but for one early look
+// whether it has failed, the agent is left alone until then, because every
+// question is traffic on a virtio device that a recording would show.
+func (l *Lab) execFor(ctx context.Context, guest string, d time.Duration, argv []string) (ExecResult, error) {
 	var res ExecResult
 	if len(argv) == 0 {
 		return res, errors.New("run in guest: no command")
@@ -38,7 +45,7 @@ func (l *Lab) Exec(ctx context.Context, guest string, argv ...string) (ExecResul
 		if err != nil {
 			return err
 		}
-		res, err = guestWait(ctx, dom, pid)
+		res, err = guestWait(ctx, dom, pid, d)
 		if ctx.Err() != nil {
 			killInGuest(ctx, dom, pid)
 		}
@@ -93,12 +100,20 @@ func (s execStatus) result() ExecResult {
 	return ExecResult{Code: code, Stdout: s.Out, Stderr: s.Err, Truncated: s.OutTruncated || s.ErrTruncated}
 }
 
-// guestWait polls, since the agent has no other way; each question costs the
-// guest a little, so it asks more and more rarely.
-func guestWait(ctx context.Context, dom *libvirt.Domain, pid int) (ExecResult, error) {
-	pause := 50 * time.Millisecond
-	misses := 0
+// earlyLook is when a command that is to run long is looked at first: well
+// before a recording begins.
+const earlyLook = 2 * time.Second
+
+// guestWait polls, since the agent has no other way.
+func guestWait(ctx context.Context, dom *libvirt.Domain, pid int, expected time.Duration) (ExecResult, error) {
+	began, pause, misses := time.Now(), 50*time.Millisecond, 0
+	if expected > 2*earlyLook {
+		pause = earlyLook
+	}
 	for {
+		if err := sleep(ctx, pause); err != nil {
+			return ExecResult{}, err
+		}
 		var st execStatus
 		err := agentCall(dom, "guest-exec-status", map[string]any{"pid": pid}, &st)
 		switch {
@@ -111,10 +126,10 @@ func guestWait(ctx context.Context, dom *libvirt.Domain, pid int) (ExecResult, e
 		default:
 			return ExecResult{}, err
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return ExecResult{}, err
+		pause = min(pause*3/2, 200*time.Millisecond)
+		if left := expected - time.Since(began); left > 0 {
+			pause = left
 		}
-		pause = min(pause*3/2, time.Second)
 	}
 }
 
@@ -128,8 +143,8 @@ func killInGuest(ctx context.Context, dom *libvirt.Domain, pid int) {
 	if err != nil {
 		return // its own time limit in the guest ends it
 	}
-	_, _ = guestWait(ctx, dom, killer)
-	_, _ = guestWait(ctx, dom, pid)
+	_, _ = guestWait(ctx, dom, killer, 0)
+	_, _ = guestWait(ctx, dom, pid, 0)
 }
 
 // agentCall sends one command to the guest's agent and decodes what it

@@ -113,7 +113,7 @@ func (l *Lab) Attack(ctx context.Context, a Attack) error {
 	if a.Side == Target {
 		res, err = l.runInside(ctx, argv)
 	} else {
-		res, err = l.attackFromGuest(ctx, a.Guest, argv)
+		res, err = l.attackFromGuest(ctx, a, argv)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -122,13 +122,13 @@ func (l *Lab) Attack(ctx context.Context, a Attack) error {
 	return judgeRun(what, res)
 }
 
-func (l *Lab) attackFromGuest(ctx context.Context, guest string, argv []string) (ExecResult, error) {
+func (l *Lab) attackFromGuest(ctx context.Context, a Attack, argv []string) (ExecResult, error) {
 	stop, err := l.serveSink(ctx)
 	if err != nil {
 		return ExecResult{}, err
 	}
 	defer stop()
-	return l.Exec(ctx, guest, argv...)
+	return l.execFor(ctx, a.Guest, a.For, argv)
 }
 
 // synflood sends SYN to the web port, the interval in microseconds.
@@ -154,14 +154,22 @@ func slowhttp(to netip.Addr, rate int, d time.Duration) []string {
 	return bounded(d, "TERM", append(again("slowhttptest"), test...)...)
 }
 
+// bruteforceScript is killed rather than asked to end, in a session of its
+// own: when asked, ncrack writes a file for going on later into the user's
+// home directory.
+const bruteforceScript = `d=$(mktemp -d) || exit 1
+p=
+trap 'test -z "$p" || kill -KILL "$p"; rm -rf "$d"; exit 143' INT TERM
+echo admin >"$d/users"
+seq -f 'guess%04.0f' 400 >"$d/words"
+while :; do
+	setsid ncrack -U "$d/users" -P "$d/words" "http://$1:80,path=/private/,cl=1,CL=$2,to=10m" &
+	p=$!
+	wait "$p" || { c=$?; rm -rf "$d"; exit "$c"; }
+done`
+
 // bruteforce tries passwords on the area that HTTP basic authentication
 // protects, with lists of 400 words that do not hold the right one.
 func bruteforce(to netip.Addr, rate int, d time.Duration) []string {
-	const script = `d=$(mktemp -d) || exit 1
-trap 'rm -rf "$d"' EXIT
-trap 'exit 143' INT TERM
-echo admin >"$d/users"
-seq -f 'guess%04.0f' 400 >"$d/words"
-while ncrack -U "$d/users" -P "$d/words" "http://$1:80,path=/private/,cl=1,CL=$2,to=10m" || exit; do :; done`
-	return bounded(d, "TERM", "/bin/sh", "-c", script, "bruteforce", to.String(), strconv.Itoa(rate))
+	return bounded(d, "TERM", "/bin/sh", "-c", bruteforceScript, "bruteforce", to.String(), strconv.Itoa(rate))
 }

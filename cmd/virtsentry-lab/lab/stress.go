@@ -68,7 +68,7 @@ func (l *Lab) Stress(ctx context.Context, s Stress) error {
 	l.log.Infof("%s of guest %s for %v", what, s.Guest, s.For)
 	var res ExecResult
 	if inGuest {
-		res, err = l.Exec(ctx, s.Guest, argv...)
+		res, err = l.execFor(ctx, s.Guest, s.For, argv)
 	} else {
 		res, err = l.runInside(ctx, argv)
 	}
