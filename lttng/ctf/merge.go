@@ -18,7 +18,7 @@ type Merger struct {
 	err     error
 }
 
-// NewMerger opens all streams of the traces. Close it after use, also after an error.
+// NewMerger opens all streams of the traces. Close it after use.
 func NewMerger(traces ...*Trace) (*Merger, error) {
 	m := &Merger{}
 	for _, t := range traces {
@@ -26,7 +26,7 @@ func NewMerger(traces ...*Trace) (*Merger, error) {
 			r := s.Reader()
 			m.all = append(m.all, r)
 			if err := m.push(s, r); err != nil {
-				return m, err
+				return nil, errors.Join(err, m.Close())
 			}
 		}
 	}

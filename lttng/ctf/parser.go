@@ -126,11 +126,11 @@ type value struct {
 }
 
 func (p *parser) value() (value, error) {
-	switch {
-	case p.tok.kind == tokString:
+	switch p.tok.kind {
+	case tokString:
 		v := value{text: p.tok.text}
 		return v, p.advance()
-	case p.tok.kind == tokIdent:
+	case tokIdent:
 		path, err := p.path()
 		return value{text: strings.Join(path, ".")}, err
 	}

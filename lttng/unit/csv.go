@@ -49,37 +49,45 @@ func goodName(s string) bool {
 // than features has zeros for the rest.
 func Write(w io.Writer, f File) error {
 	b := bufio.NewWriterSize(w, 64<<10)
-	b.WriteString(strings.Join(fixedColumns, ","))
+	line := make([]byte, 0, 1024)
+	line = append(line, strings.Join(fixedColumns, ",")...)
 	for _, name := range f.Features {
 		if !goodName(name) {
 			return fmt.Errorf("write unit file: %.80q: %w", name, ErrFeatureName)
 		}
-		b.WriteByte(',')
-		b.WriteString(name)
+		line = append(append(line, ','), name...)
 	}
-	b.WriteByte('\n')
-	line := make([]byte, 0, 1024)
+	if _, err := b.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write unit file: %w", err)
+	}
 	for _, u := range f.Units {
 		if len(u.Counts) > len(f.Features) {
 			return fmt.Errorf("write unit file: unit at %d has %d counts for %d features", u.Start, len(u.Counts), len(f.Features))
 		}
-		line = strconv.AppendInt(line[:0], u.Start, 10)
-		line = strconv.AppendInt(append(line, ','), u.Duration, 10)
-		line = strconv.AppendUint(append(line, ','), u.Lost, 10)
-		for i := range f.Features {
-			v := uint64(0)
-			if i < len(u.Counts) {
-				v = u.Counts[i]
-			}
-			line = strconv.AppendUint(append(line, ','), v, 10)
+		line = appendUnit(line[:0], u, len(f.Features))
+		if _, err := b.Write(line); err != nil {
+			return fmt.Errorf("write unit file: %w", err)
 		}
-		line = append(line, '\n')
-		b.Write(line)
 	}
 	if err := b.Flush(); err != nil {
 		return fmt.Errorf("write unit file: %w", err)
 	}
 	return nil
+}
+
+// appendUnit appends a unit's line with n counts.
+func appendUnit(line []byte, u Unit, n int) []byte {
+	line = strconv.AppendInt(line, u.Start, 10)
+	line = strconv.AppendInt(append(line, ','), u.Duration, 10)
+	line = strconv.AppendUint(append(line, ','), u.Lost, 10)
+	for i := range n {
+		v := uint64(0)
+		if i < len(u.Counts) {
+			v = u.Counts[i]
+		}
+		line = strconv.AppendUint(append(line, ','), v, 10)
+	}
+	return append(line, '\n')
 }
 
 // Read reads a unit file strictly: the columns in order and each once, every value a

@@ -106,10 +106,10 @@ func compare(dir string, w io.Writer) (res Result, err error) {
 // events compares our events with their lines.
 func (res *Result) events(traces []*ctf.Trace, theirs *bufio.Reader, w io.Writer) error {
 	m, err := ctf.NewMerger(traces...)
-	defer m.Close()
 	if err != nil {
 		return err
 	}
+	defer m.Close()
 	var f formatter
 	for m.Next() {
 		res.Events++

@@ -47,8 +47,9 @@ func (f *formatter) format(r *ctf.Reader) ([]byte, error) {
 	scope("stream.event.context", &f.event.StreamContext)
 	scope("event.context", &f.event.Context)
 	scope("event.fields", &f.event.Fields)
-	f.line = append(b, '\n')
-	return f.line, nil
+	b = append(b, '\n')
+	f.line = b
+	return b, nil
 }
 
 // visible tells whether babeltrace2 keeps the value: structs all of whose members only

@@ -165,7 +165,7 @@ func (t *Random) name(prefix string) string {
 // refers to them.
 func (t *Random) structure(depth int, prefix string) typ {
 	type member struct {
-		name, ref string
+		name string
 		typ
 	}
 	var members []member
