@@ -145,6 +145,9 @@ func (p *parser) compileAll() error {
 		if s.Clock == nil {
 			s.Clock = clockOf(s.PacketContext)
 		}
+		if s.Clock == nil && len(p.md.Clocks) == 1 {
+			s.Clock = p.md.Clocks[0]
+		}
 		var common program
 		var err error
 		if s.EventContext != nil {

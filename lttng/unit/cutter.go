@@ -41,7 +41,8 @@ var ErrRange = errors.New("time too far from the observed interval")
 // observation's begin.
 //
 // What comes too late for its unit, or before the observation's begin, is in Late and
-// in the first open unit's Lost. After an error of ReadTrace every unit that the next
+// in the first open unit's Lost. So is a loss that a packet tells of only after its unit
+// was returned, as when a rotation finds a ring buffer full. After an error of ReadTrace every unit that the next
 // Advance or End concerns has Lost of at least 1.
 type Cutter struct {
 	features []string

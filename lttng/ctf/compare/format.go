@@ -24,12 +24,14 @@ func (f *formatter) format(r *ctf.Reader) ([]byte, error) {
 	}
 	b := f.line[:0]
 	f.empty = f.empty[:0]
+	sep := "" // between the parts before the name, which have none without a time
 	if r.Packet.Class.Clock != nil {
 		b = append(b, "timestamp = "...)
 		b = appendSeconds(b, r.Time())
+		sep = ", "
 	}
-	b = append(b, f.head(r.Trace().Metadata)...)
-	b = appendClass(b, r.Class)
+	b = append(b, f.head(r.Trace().Metadata, sep)...)
+	b = appendClass(b, r.Class, sep)
 	first := true
 	scope := func(name string, v *ctf.Value) {
 		if v.Type == nil || !visible(v) {
@@ -81,18 +83,18 @@ func packetContext(v *ctf.Value) ctf.Value {
 }
 
 // head returns the part of the line that is the same for all events of a trace.
-func (f *formatter) head(md *ctf.Metadata) string {
+func (f *formatter) head(md *ctf.Metadata, sep string) string {
 	if s, ok := f.heads[md]; ok {
 		return s
 	}
-	s := ", trace = " + md.EnvText("hostname") + ", "
+	s := sep + "trace = " + md.EnvText("hostname") + ", "
 	for _, name := range []string{"hostname", "domain", "procname"} {
 		if e, ok := md.EnvEntry(name); ok {
-			s += ", trace:" + name + " = " + e.Text
+			s += sep + "trace:" + name + " = " + e.Text
 		}
 	}
 	if e, ok := md.EnvEntry("vpid"); ok {
-		s += ", trace:vpid = (" + strconv.FormatInt(e.Int, 10) + ")"
+		s += sep + "trace:vpid = (" + strconv.FormatInt(e.Int, 10) + ")"
 	}
 	if f.heads == nil {
 		f.heads = make(map[*ctf.Metadata]string)
@@ -104,16 +106,16 @@ func (f *formatter) head(md *ctf.Metadata) string {
 var logLevels = []string{"EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG_SYSTEM", "DEBUG_PROGRAM",
 	"DEBUG_PROCESS", "DEBUG_MODULE", "DEBUG_UNIT", "DEBUG_FUNCTION", "DEBUG_LINE", "DEBUG"}
 
-func appendClass(b []byte, c *ctf.EventClass) []byte {
+func appendClass(b []byte, c *ctf.EventClass, sep string) []byte {
 	if c.LogLevel >= 0 && c.LogLevel < len(logLevels) {
-		b = append(append(b, ", loglevel = TRACE_"...), logLevels[c.LogLevel]...)
+		b = append(append(append(b, sep...), "loglevel = TRACE_"...), logLevels[c.LogLevel]...)
 		b = strconv.AppendInt(append(b, " ("...), int64(c.LogLevel), 10)
 		b = append(b, ')')
 	}
 	if c.EMFURI != "" {
-		b = append(append(b, ", model.emf.uri = "...), c.EMFURI...)
+		b = append(append(append(b, sep...), "model.emf.uri = "...), c.EMFURI...)
 	}
-	return append(append(append(b, ", name = "...), c.Name...), ", "...)
+	return append(append(append(append(b, sep...), "name = "...), c.Name...), ", "...)
 }
 
 func appendSeconds(b []byte, ns int64) []byte {
