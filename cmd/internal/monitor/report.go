@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"math"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -160,7 +161,7 @@ func (w *watcher) announce(value string, reason *control.Reason) {
 	}
 	entry.Info("state changed")
 	if (value == stateSuspect || value == stateAnomalous) && now.Alarm != nil {
-		s.Unit = &libvirt.JudgedUnit{Start: now.Alarm.Start, Score: now.Alarm.Score, PValue: now.Alarm.PValue, Lost: now.Alarm.Lost}
+		s.Unit = &libvirt.JudgedUnit{Start: now.Alarm.Start, Score: round(now.Alarm.Score), PValue: round(now.Alarm.PValue), Lost: now.Alarm.Lost}
 		s.Explanation = explained(now.Alarm.Explain)
 	}
 	w.record.put(s)
@@ -175,6 +176,9 @@ func explained(list []control.Variable) *libvirt.Explanation {
 	}
 	return out
 }
+
+// round cuts a figure to what is worth recording.
+func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
 func (w *watcher) edit(f func(*control.DomainStatus)) {
 	w.mu.Lock()

@@ -151,10 +151,15 @@ func (s *ustSource) begin(chunk string, until uint64) error {
 		return fmt.Errorf("%w: %s: metadata without a clock", errUnreadable, traces[0])
 	}
 	s.clock = t.Metadata.Clocks[0]
-	// A QEMU that registers later than recording began is observed from its first packet on.
-	from := s.clock.NS(s.started)
+	// The observation begins with the first packet: of a QEMU that registers later than recording began, when it does. One that was there
+	// already is asked for one event after the other; where the unit changes meanwhile, only the next one is whole.
+	from, whole := s.clock.NS(until), s.clock.NS(s.started)
 	if first, ok := t.Span(); ok {
-		from = max(from, min(first, s.clock.NS(until)))
+		// No packet is older than the session; what the process says of it may be anything.
+		from = min(from, max(first, whole-int64(unit.Width)))
+	}
+	if from < whole && from/int64(unit.Width) < whole/int64(unit.Width) {
+		from = whole
 	}
 	s.cutter.LimitOpen(openUnits)
 	s.cutter.Begin(from)

@@ -138,9 +138,10 @@ func synflood(to netip.Addr, rate int, d time.Duration) []string {
 	return bounded(d, "INT", "hping3", "-q", "-n", "-S", "-p", "80", "-i", interval, "-c", count, to.String())
 }
 
-// portscan scans all TCP ports, again and again.
+// portscan scans all TCP ports, again and again. Without a lower bound nmap would slow down as soon as an answer is late.
 func portscan(to netip.Addr, rate int, d time.Duration) []string {
-	scan := []string{"nmap", "-n", "-Pn", "-sS", "-p-", "--max-rate", strconv.Itoa(rate), to.String()}
+	perSecond := strconv.Itoa(rate)
+	scan := []string{"nmap", "-n", "-Pn", "-sS", "-p-", "--min-rate", perSecond, "--max-rate", perSecond, to.String()}
 	return bounded(d, "TERM", append(again("nmap"), scan...)...)
 }
 
