@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -110,9 +111,11 @@ func (l *Lab) ensureLibvirt(ctx context.Context, st *state) error {
 }
 
 // makeMountPoint makes a directory of the host's that must exist for the
-// lab's libvirtd to see its own in its place.
+// lab's libvirtd to see its own in its place. One that another lab uses too
+// may have been made by that lab: whichever goes last removes it.
 func (l *Lab) makeMountPoint(st *state, dir string) error {
-	if _, err := os.Stat(dir); err == nil {
+	_, err := os.Stat(dir)
+	if slices.Contains(st.MadeDirs, dir) || (err == nil && !mountedAnywhere(dir)) {
 		return nil
 	}
 	st.MadeDirs = append(st.MadeDirs, dir)

@@ -156,7 +156,14 @@ func (l *Lab) removeFiles(st *state) error {
 			return fmt.Errorf("remove disks: %w", err)
 		}
 	}
-	for _, dir := range st.MadeDirs {
+	made := st.MadeDirs
+	if isFile(l.path(marker)) && !isFile(l.statePath()) {
+		made = []string{privateDirs[0].system} // the state is lost; packages bring the others
+	}
+	for _, dir := range made {
+		if mountedAnywhere(dir) {
+			continue // another lab stands on it, and removes it
+		}
 		// Whoever has put something there meanwhile keeps it.
 		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.log.Debugf("keeping %s: %v", dir, err)

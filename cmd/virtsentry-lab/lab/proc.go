@@ -134,6 +134,25 @@ func hasLabMount(mountinfo []byte, name string) bool {
 	return false
 }
 
+// mountedAnywhere reports whether dir is a mount point in any process's mount
+// namespace. To remove such a directory would unmount it there.
+func mountedAnywhere(dir string) bool {
+	tables, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	if err != nil {
+		return true
+	}
+	for _, table := range tables {
+		raw, err := os.ReadFile(table)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		if slices.Contains(mountsBelow(raw, dir), dir) {
+			return true
+		}
+	}
+	return false
+}
+
 // ancestors are this process and those above it: never to be ended.
 func ancestors() []int {
 	pids := []int{os.Getpid()}
