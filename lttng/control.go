@@ -263,7 +263,7 @@ type rotation struct {
 func startRotation(session string) (*rotation, error) {
 	r := &rotation{session: session}
 	err := call("rotate", session, func(c []*C.char) C.int {
-		return C.lttng_rotate_session(c[0], nil, &r.handle) //nolint:gocritic // it sees the code that cgo makes of this
+		return C.lttng_rotate_session(c[0], nil, &r.handle)
 	}, session)
 	if err != nil {
 		return nil, err
@@ -306,7 +306,7 @@ func Sessions() ([]SessionInfo, error) {
 	var found []SessionInfo
 	err := call("list sessions", "", func([]*C.char) C.int {
 		var array *C.struct_lttng_session
-		n := C.lttng_list_sessions(&array) //nolint:gocritic // it sees the code that cgo makes of this
+		n := C.lttng_list_sessions(&array)
 		for i := C.int(0); i < n; i++ {
 			found = append(found, SessionInfo{
 				Name: C.GoString(C.vs_session_name(array, i)),
