@@ -1,9 +1,9 @@
 package ctf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/virtsentry/virtsentry/lttng/ctf/ctftest"
@@ -64,30 +64,36 @@ func FuzzPackets(f *testing.F) {
 		metadata = append(metadata, md)
 	}
 	metadata = append(metadata, recorded.Metadata)
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, which byte, data []byte) {
-		path := filepath.Join(dir, "data")
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		tr, err := OpenWith(dir, metadata[int(which)%len(metadata)])
-		if err != nil {
-			return
-		}
-		for _, s := range tr.Streams {
-			r := s.Reader()
-			var ev Event
-			for r.NextPacket() {
-				for r.Next() {
-					if err := r.Decode(&ev); err != nil {
-						break
-					}
-					canonical(&ev.Fields)
+		tr := &Trace{Metadata: metadata[int(which)%len(metadata)]}
+		r := newReader(tr, nil, 1024)
+		r.file, r.size, r.path = memory{bytes.NewReader(data)}, int64(len(data)), "memory"
+		var ev Event
+		for r.NextPacket() {
+			for r.Next() {
+				body, end := r.body, r.pos
+				if err := r.Decode(&ev); err != nil {
+					break // more elements than are decoded
 				}
+				pos := body
+				for _, part := range []*Struct{r.Class.Stream.EventContext, r.Class.Context, r.Class.Fields} {
+					if part != nil {
+						pos, _ = r.win.decode(&r.values, part, -1, pos, &Value{})
+					}
+				}
+				if pos != end {
+					t.Fatalf("event from bit %d: skipping ends at %d, decoding at %d", body, end, pos)
+				}
+				canonical(&ev.Fields)
 			}
-			if err := r.Close(); err != nil {
-				t.Error(err)
-			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
+
+// memory is a data file that was never on a disk.
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }

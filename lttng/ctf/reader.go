@@ -35,7 +35,7 @@ type Reader struct {
 	trace *Trace
 	files []string // still to be read, after the current one
 	path  string
-	file  *os.File
+	file  dataFile
 	size  int64 // of the current file
 	next  int64 // offset of the next packet in the current file
 
@@ -50,6 +50,12 @@ type Reader struct {
 	values  arena // of the current event
 	context arena // of the current packet
 	err     error
+}
+
+// dataFile is what a Reader needs of an open file.
+type dataFile interface {
+	io.ReaderAt
+	io.Closer
 }
 
 func newReader(t *Trace, files []string, block int) *Reader {
@@ -118,24 +124,39 @@ func (r *Reader) openNext() bool {
 func (r *Reader) fill(off int64, n int) bool {
 	have := off - r.bufOff
 	if have < 0 || have+int64(n) > int64(len(r.buf)) {
-		want := int(min(max(int64(n), int64(r.block)), r.size-off))
-		if cap(r.buf) < want {
-			r.buf = make([]byte, want)
-		}
-		r.buf, r.bufOff, have = r.buf[:want], off, 0
-		got, err := r.file.ReadAt(r.buf, off)
-		r.buf = r.buf[:got]
-		if got < n {
-			if err == nil || errors.Is(err, io.EOF) {
-				return r.fail(off+int64(got), "file ends before byte %d: it was cut while being read", off+int64(n))
-			}
-			r.err = fmt.Errorf("read stream: %w", err)
+		if !r.load(off, n) {
 			return false
 		}
+		have = 0
 	}
 	r.win.buf = r.buf[have : have+int64(n)]
 	r.win.end = uint64(n) * 8
 	return true
+}
+
+// load moves the buffer to offset off and fills it with at least n bytes, of which it
+// may hold the first already.
+func (r *Reader) load(off int64, n int) bool {
+	var kept []byte
+	if have := off - r.bufOff; have >= 0 && have < int64(len(r.buf)) {
+		kept = r.buf[have:]
+	}
+	want := int(min(max(int64(n), int64(r.block)), r.size-off))
+	buf := r.buf[:0]
+	if cap(buf) < want {
+		buf = make([]byte, 0, want)
+	}
+	buf = append(buf, kept...)
+	got, err := r.file.ReadAt(buf[len(buf):want], off+int64(len(buf)))
+	r.buf, r.bufOff = buf[:len(buf)+got], off
+	if len(r.buf) >= n {
+		return true
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return r.fail(off+int64(len(r.buf)), "file ends before byte %d: it was cut while being read", off+int64(n))
+	}
+	r.err = fmt.Errorf("read stream: %w", err)
+	return false
 }
 
 // NextPacket moves on to the next packet, whether the current one was read to its
