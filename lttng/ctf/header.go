@@ -113,7 +113,6 @@ func (w *window) readHeader(s *StreamClass, pos uint64, h *header) (uint64, stri
 	case headerNone:
 		return pos, ""
 	}
-	w.steps = maxSteps
 	return w.walkHeader(s.EventHeader, pos, h)
 }
 

@@ -8,8 +8,9 @@ import (
 // maxBits is larger than any packet that is read; a type of more bits is refused.
 const maxBits = 1 << 40
 
-// maxSteps bounds the work on one event whose data asks for many elements of no size.
-const maxSteps = 1 << 22
+// maxSteps bounds the work on a packet whose data asks for many elements of no size,
+// beyond one step for each bit.
+const maxSteps = 1 << 20
 
 type opKind uint8
 
@@ -204,14 +205,14 @@ type window struct {
 	buf   []byte   // from the packet's first byte
 	end   uint64   // bits of content, at most 8*len(buf)
 	slots []uint64 // values referred to by sequences and variants
-	steps int      // left for the current event
+	steps int      // left for the current packet
 }
 
 const (
 	msgPastEnd = "field reaches past the packet's content"
 	msgNoZero  = "string without an end in the packet's content"
 	msgNoTag   = "variant's tag selects no option"
-	msgSteps   = "more elements in one event than are read"
+	msgSteps   = "more elements than are read"
 )
 
 // skip runs a programme from bit pos and returns where it ends; a defect is told by

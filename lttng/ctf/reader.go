@@ -193,6 +193,7 @@ func (r *Reader) NextPacket() bool {
 		return false
 	}
 	r.win.end = p.ContentBits
+	r.win.steps = int(p.ContentBits) + maxSteps
 	r.next = off + int64(p.PacketBits/8)
 	r.pos, r.Class = p.headBits, nil
 	r.clock = p.Class.Clock
@@ -221,7 +222,6 @@ func (r *Reader) Next() bool {
 		return r.fail(r.Packet.Offset+int64(r.pos/8), "unknown event %d of stream %d", r.head.id, s.ID)
 	}
 	r.body, r.Class, r.Cycles = pos, class, r.head.cycles
-	r.win.steps = maxSteps
 	pos, msg = r.win.skip(class.body, pos)
 	if msg != "" {
 		return r.failBit(pos, "event "+class.Name+": "+msg)
