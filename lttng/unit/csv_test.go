@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestReadRefuses(t *testing.T) {
@@ -107,7 +108,9 @@ func TestWriteFile(t *testing.T) {
 	if err := WriteFile(path, text("one")); err != nil {
 		t.Fatal(err)
 	}
-	check("one", 0o644)
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	check("one", 0o666&^fs.FileMode(mask))
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}

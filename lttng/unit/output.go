@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -23,9 +24,9 @@ func WriteFile(path string, write func(io.Writer) error) error {
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			return fmt.Errorf("write file: %w", err)
 		}
-		return replace(path, info.Mode().Perm(), write)
+		return replace(path, info, write)
 	case errors.Is(err, fs.ErrNotExist):
-		return replace(path, 0o644, write)
+		return replace(path, nil, write)
 	}
 	return fmt.Errorf("write file: %w", err)
 }
@@ -42,24 +43,32 @@ func writeDirectly(path string, write func(io.Writer) error) error {
 	return err
 }
 
-func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+// replace writes a new file beside path and moves it there; old is the file there, nil
+// if there is none.
+func replace(path string, old fs.FileInfo, write func(io.Writer) error) (err error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(f.Name())
+			os.Remove(name)
 		}
 	}()
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	if old != nil {
+		if err := f.Chmod(old.Mode().Perm()); err != nil {
+			return fmt.Errorf("write file: %w", err)
+		}
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Rename(name, path); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
 	return nil
