@@ -4,6 +4,8 @@
  * Every thread goes ROUNDS times through all tracepoints of the provider "fields" with
  * values made from the round's number alone, so that a reader of the trace can compute
  * them again. Between rounds it pauses. Thread t runs on CPU t modulo CPUS, if given.
+ *
+ * gcc -O2 -I. -o ustapp ustapp.c -llttng-ust -ldl -lpthread
  */
 #define _GNU_SOURCE
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
