@@ -14,9 +14,9 @@ import (
 type Side string
 
 const (
-	// Target: the guest is attacked, from the bridge's host.
+	// Target means that the guest is attacked, from the bridge's host.
 	Target Side = "target"
-	// Source: the guest attacks the bridge's host.
+	// Source means that the guest attacks the bridge's host.
 	Source Side = "source"
 )
 

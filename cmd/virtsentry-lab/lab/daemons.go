@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -173,7 +174,7 @@ func (l *Lab) startPrivately(cmd *exec.Cmd, accel string) error {
 // KVM and libvirt's own look at the device's mode disagree, libvirt believes
 // no probe for longer than a moment and makes each one again and again.
 func (l *Lab) hideKVM() error {
-	if _, err := os.Stat("/dev/kvm"); err != nil {
+	if _, err := os.Stat("/dev/kvm"); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	file := l.path("no-kvm")

@@ -120,8 +120,8 @@ func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir s
 	play := func(f func(context.Context) error) {
 		group.Go(func() error {
 			err := f(playing)
-			if err != nil && ctx.Err() == nil && playing.Err() != nil {
-				return nil // ended because the recording is complete
+			if complete := ctx.Err() == nil && playing.Err() != nil; complete {
+				return nil // it was ended, which it reports as an error
 			}
 			return err
 		})
