@@ -255,6 +255,11 @@ func TestBlind(t *testing.T) {
 	if s := b.await(stateBlind, reasonUnreadable); !strings.Contains(s.Reason.Text, "byte 12") {
 		t.Errorf("reason %q", s.Reason.Text)
 	}
+	b.source.put(batch{units: load(2, time.Now(), 1, 1)}) // what was read of it proves nothing
+	time.Sleep(2 * unit.Width)
+	if d, err := b.Domain(b.domain.UUID); err != nil || d.State != stateBlind || d.Units.Unread != 2 {
+		t.Errorf("Domain = %+v, %v; want blind with 2 units not readable", d, err)
+	}
 	b.source.mu.Lock()
 	b.source.err = nil
 	b.source.mu.Unlock()

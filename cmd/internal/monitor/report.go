@@ -23,9 +23,6 @@ func (w *watcher) take(b batch) {
 	for _, u := range b.units {
 		w.unit(u)
 	}
-	if len(b.units) > 0 {
-		w.blind = nil
-	}
 	w.refresh()
 }
 

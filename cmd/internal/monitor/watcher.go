@@ -219,6 +219,13 @@ func (w *watcher) collect(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	if errors.Is(err, errUnreadable) {
+		// Its units are marked as lossy; until a chunk can be read again, nothing is known of the domain.
+		w.blind = because(reasonUnreadable, err.Error())
+		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
+	} else if len(b.units) > 0 {
+		w.blind = nil
+	}
 	w.take(b)
 	if err != nil {
 		w.trouble(err)
@@ -233,14 +240,11 @@ func (w *watcher) collect(ctx context.Context) {
 // trouble is what to do when a collection failed.
 func (w *watcher) trouble(err error) {
 	w.log.WithError(err).Error("could not collect")
-	switch {
-	case errors.Is(err, lttng.ErrNoSessionDaemon), errors.Is(err, lttng.ErrNoSession):
+	if errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession) {
 		// The session is gone with its daemon: attach again when there is one.
 		_ = w.source.close(context.Background())
 		w.source = nil
 		w.blindness(attachReason(err))
-	case errors.Is(err, errUnreadable):
-		w.blindness(because(reasonUnreadable, err.Error()))
 	}
 }
 
