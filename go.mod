@@ -16,4 +16,7 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/inconshreveable/mousetrap v1.1.0 // indirect
+require (
+	github.com/ewalker544/libsvm-go v0.0.0-20140912030911-ec8445221ede // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+)
