@@ -18,8 +18,9 @@ type state struct {
 	NetnsIno uint64     `json:"netns_inode,omitempty"`
 	MadeDirs []string   `json:"made_directories,omitempty"`
 	Procs    []Proc     `json:"processes,omitempty"`
-	QEMU     string     `json:"qemu,omitempty"`  // as staged, path for <emulator>
-	Image    string     `json:"image,omitempty"` // where it was staged from
+	QEMU     string     `json:"qemu,omitempty"`      // as staged, path for <emulator>
+	QEMUFrom string     `json:"qemu_from,omitempty"` // what it was staged from
+	Image    string     `json:"image,omitempty"`     // what it was staged from
 	Accel    string     `json:"accel,omitempty"`
 	HostUUID string     `json:"host_uuid,omitempty"`
 	Guests   []GuestDef `json:"guests,omitempty"`

@@ -85,17 +85,8 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 	if cfg.NoGuest {
 		return nil
 	}
-	if st.QEMU == "" {
-		if st.QEMU, err = l.stageQEMU(cfg.QEMU); err != nil {
-			return err
-		}
-		if err := l.stageImage(cfg.Image); err != nil {
-			return err
-		}
-		st.Image = cfg.Image
-		if err := l.saveState(st); err != nil {
-			return err
-		}
+	if err := l.stage(cfg, st); err != nil {
+		return err
 	}
 	if err := l.define(ctx, st, GuestDef{Name: cfg.Guest, MemoryMiB: cfg.MemoryMiB}); err != nil {
 		return err
@@ -104,6 +95,25 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	return l.StartGuest(cfg.Guest)
+}
+
+// stage puts QEMU and image where guests can use them, once in a lab's life:
+// running guests stand on them.
+func (l *Lab) stage(cfg Config, st *state) (err error) {
+	if st.QEMU != "" {
+		if st.QEMUFrom != cfg.QEMU || st.Image != cfg.Image {
+			l.log.Warnf("the lab keeps QEMU %s and image %s, which it was made with; for others it must go down first", st.QEMUFrom, st.Image)
+		}
+		return nil
+	}
+	if st.QEMU, err = l.stageQEMU(cfg.QEMU); err != nil {
+		return err
+	}
+	if err := l.stageImage(cfg.Image); err != nil {
+		return err
+	}
+	st.QEMUFrom, st.Image = cfg.QEMU, cfg.Image
+	return l.saveState(st)
 }
 
 // makeDir makes DIR and marks it as the lab's. A directory with something
