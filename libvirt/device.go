@@ -1,0 +1,108 @@
+package libvirt
+
+import (
+	"fmt"
+	"os"
+
+	golibvirt "libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// Device is a disk, network interface or other device of a domain through which its guest reaches the outside.
+type Device struct {
+	Kind string // disk, interface, filesystem, hostdev
+	Name string // target name, or alias, as virsh shows it
+	// Unseen says why QEMU itself does not see what passes through the device, so that none of QEMU's trace points does; empty: it does.
+	Unseen string
+}
+
+// vhostNet is the kernel's device for vhost-net. Where it is missing, libvirt falls back to QEMU's own virtio-net back end.
+const vhostNet = "/dev/vhost-net"
+
+// Devices lists the devices of a running domain from its live definition. Errors: ErrNoDomain.
+func (c *Connection) Devices(uuid string) ([]Device, error) {
+	var text string
+	err := c.with(uuid, func(d *golibvirt.Domain) (err error) {
+		text, err = d.GetXMLDesc(0)
+		return err
+	})
+	switch {
+	case isCode(err, golibvirt.ERR_NO_DOMAIN):
+		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, ErrNoDomain)
+	case err != nil:
+		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, err)
+	}
+	_, statErr := os.Stat(vhostNet)
+	list, err := parseDevices(text, statErr == nil)
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, err)
+	}
+	return list, nil
+}
+
+func parseDevices(text string, hasVhostNet bool) ([]Device, error) {
+	var d libvirtxml.Domain
+	if err := d.Unmarshal(text); err != nil {
+		return nil, err
+	}
+	var list []Device
+	if d.Devices == nil {
+		return list, nil
+	}
+	for i, x := range d.Devices.Disks {
+		list = append(list, disk(i, x))
+	}
+	for i, x := range d.Devices.Interfaces {
+		list = append(list, networkInterface(i, x, hasVhostNet))
+	}
+	for i, x := range d.Devices.Filesystems {
+		v := Device{Kind: "filesystem", Name: aliasOr(x.Alias, "filesystem", i)}
+		if x.Driver != nil && x.Driver.Type == "virtiofs" {
+			v.Unseen = "virtiofs serves it outside of QEMU"
+		}
+		list = append(list, v)
+	}
+	for i, x := range d.Devices.Hostdevs {
+		list = append(list, Device{Kind: "hostdev", Name: aliasOr(x.Alias, "hostdev", i), Unseen: "the guest drives a device of the host itself"})
+	}
+	return list, nil
+}
+
+func disk(i int, x libvirtxml.DomainDisk) Device {
+	d := Device{Kind: "disk", Name: aliasOr(x.Alias, "disk", i)}
+	if x.Target != nil && x.Target.Dev != "" {
+		d.Name = x.Target.Dev
+	}
+	if x.Source != nil && (x.Source.VHostUser != nil || x.Source.VHostVDPA != nil) {
+		d.Unseen = "vhost-user or vDPA serves it outside of QEMU"
+	}
+	return d
+}
+
+func networkInterface(i int, x libvirtxml.DomainInterface, hasVhostNet bool) Device {
+	d := Device{Kind: "interface", Name: aliasOr(x.Alias, "interface", i)}
+	if x.Target != nil && x.Target.Dev != "" {
+		d.Name = x.Target.Dev
+	}
+	virtio := x.Model == nil || x.Model.Type == "virtio" || x.Model.Type == "virtio-non-transitional" || x.Model.Type == "virtio-transitional"
+	driver := ""
+	if x.Driver != nil {
+		driver = x.Driver.Name
+	}
+	switch s := x.Source; {
+	case s != nil && (s.Hostdev != nil || s.VDPA != nil || s.VHostUser != nil):
+		d.Unseen = "its packets pass outside of QEMU (host device, vDPA or vhost-user)"
+	case s != nil && (s.User != nil || s.Server != nil || s.Client != nil || s.MCast != nil || s.UDP != nil || s.Null != nil):
+		// QEMU's own back ends.
+	case driver == "vhost", driver == "" && virtio && hasVhostNet:
+		d.Unseen = "vhost-net moves its packets past QEMU (remedy: <driver name='qemu'/> in the interface)"
+	}
+	return d
+}
+
+func aliasOr(a *libvirtxml.DomainAlias, kind string, i int) string {
+	if a != nil && a.Name != "" {
+		return a.Name
+	}
+	return fmt.Sprintf("%s %d", kind, i+1)
+}
