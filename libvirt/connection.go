@@ -21,14 +21,14 @@ const (
 // It does not reconnect: when Closed is closed, make a new one and reconcile with Running.
 type Connection struct {
 	conn                  *golibvirt.Connect
-	callback              int
+	callbacks             []int
 	events                chan Event
 	lost                  chan struct{}
 	closed                chan struct{}
 	brokenOnce, closeOnce sync.Once
 }
 
-// Connect opens a connection and registers for life cycle events. URIs: https://libvirt.org/uri.html.
+// Connect opens a connection and registers for events. URIs: https://libvirt.org/uri.html.
 func Connect(uri string) (*Connection, error) {
 	if err := startLoop(); err != nil {
 		return nil, err
@@ -60,14 +60,12 @@ func (c *Connection) register() error {
 	if err := c.conn.SetKeepAlive(keepaliveSeconds, keepaliveCount); err != nil && !isCode(err, golibvirt.ERR_NO_SUPPORT) {
 		return err
 	}
-	id, err := c.conn.DomainEventLifecycleRegister(nil, c.deliver)
-	c.callback = id
-	return err
+	return c.registerEvents()
 }
 
 func (c *Connection) markClosed() { c.brokenOnce.Do(func() { close(c.closed) }) }
 
-// Events is the stream of life cycle events. It is never closed; see Closed.
+// Events is the stream of events. It is never closed; see Closed.
 func (c *Connection) Events() <-chan Event { return c.events }
 
 // Lost delivers a value after events were dropped because their reader was slow: reconcile with Running.
@@ -81,7 +79,9 @@ func (c *Connection) Close() error {
 	var err error
 	c.closeOnce.Do(func() {
 		// A broken connection has nothing left to deregister from: what counts is that libvirt lets go of our callbacks.
-		_ = c.conn.DomainEventDeregister(c.callback)
+		for _, id := range c.callbacks {
+			_ = c.conn.DomainEventDeregister(id)
+		}
 		_ = c.conn.UnregisterCloseCallback()
 		c.markClosed()
 		if _, closeErr := c.conn.Close(); closeErr != nil {

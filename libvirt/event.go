@@ -4,7 +4,7 @@ import (
 	golibvirt "libvirt.org/go/libvirt"
 )
 
-// EventKind is what happened to a domain.
+// EventKind is what happened to a domain: a hint to look again, never the truth itself.
 type EventKind int
 
 // The kinds of life cycle event (virDomainEventType); those that change nothing for an observer of a running guest are not passed on.
@@ -13,6 +13,8 @@ const (
 	Suspended
 	Resumed
 	Stopped
+	MetadataChanged // of the state element, by whomever
+	DevicesChanged  // a device was plugged in or out
 )
 
 var eventKinds = map[golibvirt.DomainEventType]EventKind{
@@ -34,11 +36,15 @@ func (k EventKind) String() string {
 		return "resumed"
 	case Stopped:
 		return "stopped"
+	case MetadataChanged:
+		return "metadata changed"
+	case DevicesChanged:
+		return "devices changed"
 	}
 	return "unknown"
 }
 
-// Event is one life cycle event of one domain.
+// Event is one event of one domain.
 type Event struct {
 	Kind   EventKind
 	Domain Domain
@@ -47,12 +53,41 @@ type Event struct {
 // queueLength bounds the events that wait for their reader. More than that at once is answered by a reconcile.
 const queueLength = 256
 
-// deliver runs on the event loop: it must neither block nor call libvirt.
-func (c *Connection) deliver(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventLifecycle) {
-	kind, known := eventKinds[e.Event]
-	if !known {
-		return
+// registerEvents asks for all events. The callbacks run on the event loop: they must neither block nor call libvirt.
+func (c *Connection) registerEvents() error {
+	id, err := c.conn.DomainEventLifecycleRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventLifecycle) {
+		if kind, known := eventKinds[e.Event]; known {
+			c.deliver(kind, d)
+		}
+	})
+	if err != nil {
+		return err
 	}
+	c.callbacks = append(c.callbacks, id)
+	id, err = c.conn.DomainEventMetadataChangeRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventMetadataChange) {
+		if e.NSURI == StateURI {
+			c.deliver(MetadataChanged, d)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	c.callbacks = append(c.callbacks, id)
+	id, err = c.conn.DomainEventDeviceAddedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceAdded) {
+		c.deliver(DevicesChanged, d)
+	})
+	if err != nil {
+		return err
+	}
+	c.callbacks = append(c.callbacks, id)
+	id, err = c.conn.DomainEventDeviceRemovedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceRemoved) {
+		c.deliver(DevicesChanged, d)
+	})
+	c.callbacks = append(c.callbacks, id)
+	return err
+}
+
+func (c *Connection) deliver(kind EventKind, d *golibvirt.Domain) {
 	domain, err := identify(d)
 	if err != nil {
 		c.missed()

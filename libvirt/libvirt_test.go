@@ -91,7 +91,8 @@ func TestState(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.FixedZone("east", 3600))
 	want := State{
-		Value: "anomalous", Since: at, Updated: at,
+		Value: "anomalous", Since: at, Updated: at, ValidUntil: at, Host: "host", BootID: "id", Coverage: "partial",
+		Unseen: &Unseen{Devices: []UnseenDevice{{Kind: "interface", Name: "vnet0", Why: "vhost-net"}}},
 		Reason: &Reason{Code: "anomaly", Text: `packets <received> & "sent"`},
 		Unit:   &JudgedUnit{Start: at, Score: -1.25, PValue: 0.01, Lost: 3},
 		Explanation: &Explanation{Features: []ExplainedFeature{{
@@ -101,12 +102,15 @@ func TestState(t *testing.T) {
 	if err := c.SetState(d.UUID, want); err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(Event{Kind: MetadataChanged, Domain: d}, next(t, c)); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
 	got, err := c.State(d.UUID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	utc := time.Date(2026, 11, 21, 11, 0, 0, 123e6, time.UTC)
-	want.Since, want.Updated, want.Unit.Start = utc, utc, utc
+	want.Since, want.Updated, want.ValidUntil, want.Unit.Start = utc, utc, utc, utc
 	got.XMLName = want.XMLName
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Errorf("State (-want +got):\n%s", diff)

@@ -20,9 +20,26 @@ type State struct {
 	Value       string       `xml:"value,attr"` // normal, anomalous, learning, ...
 	Since       time.Time    `xml:"since,attr"`
 	Updated     time.Time    `xml:"updated,attr"`
+	ValidUntil  time.Time    `xml:"valid-until,attr"` // nothing is known after it: whoever wrote this has not renewed it
+	Host        string       `xml:"host,attr"`        // on which it was written: a migrated domain brings its element along
+	BootID      string       `xml:"boot-id,attr"`     // of that host (random(4)): after a reboot, the element is of another life
+	Coverage    string       `xml:"coverage,attr"`    // full, partial, none, unknown
+	Unseen      *Unseen      `xml:"unseen,omitempty"`
 	Reason      *Reason      `xml:"reason,omitempty"`
 	Unit        *JudgedUnit  `xml:"unit,omitempty"`
 	Explanation *Explanation `xml:"explanation,omitempty"`
+}
+
+// Unseen lists the devices that coverage lacks.
+type Unseen struct {
+	Devices []UnseenDevice `xml:"device"`
+}
+
+// UnseenDevice is a device of which the state says nothing.
+type UnseenDevice struct {
+	Kind string `xml:"kind,attr"`
+	Name string `xml:"name,attr"`
+	Why  string `xml:",chardata"`
 }
 
 // Explanation lists the features that carry the verdict, the most telling first.
@@ -58,7 +75,7 @@ type ExplainedFeature struct {
 // (virDomainSetMetadata). It waits for the domain's modify job, so it can take as long as a migration. Errors: ErrNoDomain when the domain
 // does not run.
 func (c *Connection) SetState(uuid string, s State) error {
-	s.Since, s.Updated = stamp(s.Since), stamp(s.Updated)
+	s.Since, s.Updated, s.ValidUntil = stamp(s.Since), stamp(s.Updated), stamp(s.ValidUntil)
 	if s.Unit != nil {
 		unit := *s.Unit
 		unit.Start = stamp(unit.Start)
@@ -100,6 +117,12 @@ func (c *Connection) State(uuid string) (*State, error) {
 		return nil, fmt.Errorf("libvirt: domain %s: read state: %w", uuid, err)
 	}
 	return s, nil
+}
+
+// Same says whether both are the same writing of a state: they agree in all that makes it that one, and in its time.
+func (s State) Same(o State) bool {
+	return s.Value == o.Value && s.Host == o.Host && s.BootID == o.BootID && s.Coverage == o.Coverage &&
+		stamp(s.Since).Equal(stamp(o.Since)) && stamp(s.Updated).Equal(stamp(o.Updated)) && stamp(s.ValidUntil).Equal(stamp(o.ValidUntil))
 }
 
 func parseState(text []byte) (*State, error) {

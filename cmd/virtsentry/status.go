@@ -75,9 +75,9 @@ func writeDomains(w io.Writer, list []control.DomainStatus) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "NAME\tSTATE\tSINCE\tUNITS\tLOSSY\tPROFILE\tREASON")
+	_, _ = fmt.Fprintln(t, "NAME\tSTATE\tCOVERAGE\tSINCE\tUNITS\tLOSSY\tPROFILE\tREASON")
 	for _, d := range list {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.Name, d.State, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), reason(d))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.Name, d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), reason(d))
 	}
 	return t.Flush()
 }
@@ -93,6 +93,10 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	line("State", "%s, for %s", d.State, since(d.Since))
 	if d.Reason != nil {
 		line("Reason", "%s", reason(d))
+	}
+	line("Coverage", "%s", d.Coverage)
+	for _, u := range d.Unseen {
+		line("Not seen", "%s %s: %s", u.Kind, u.Name, u.Why)
 	}
 	line("Profile", "%s", profile(d))
 	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",

@@ -11,6 +11,9 @@ type DomainStatus struct {
 	State  string    `json:"state"`
 	Since  time.Time `json:"since"`
 	Reason *Reason   `json:"reason,omitempty"`
+	// Coverage is full, partial, none or unknown: whether the state speaks of all devices of the domain.
+	Coverage string   `json:"coverage"`
+	Unseen   []Unseen `json:"unseen,omitempty"`
 
 	LearntUnits int  `json:"learnt_units"` // units gathered for the first profile, while learning
 	WantedUnits int  `json:"wanted_units"`
@@ -27,6 +30,13 @@ type DomainStatus struct {
 type Reason struct {
 	Code string `json:"code"`
 	Text string `json:"text"`
+}
+
+// Unseen is a device of which the state says nothing.
+type Unseen struct {
+	Kind string `json:"kind"` // disk, interface, filesystem, hostdev
+	Name string `json:"name"`
+	Why  string `json:"why"`
 }
 
 // Units counts a domain's units since the daemon attached to it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ type Monitor struct {
 	processes libvirt.Processes
 	attach    func(libvirt.Domain, libvirt.Process) (source, error)
 	units     hub
+	host      string
+	bootID    string
 
 	mu       sync.Mutex // guards the fields below
 	conn     *libvirt.Connection
@@ -52,7 +55,21 @@ func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monito
 		watchers:  map[string]*watcher{},
 	}
 	m.attach = m.attachUST
+	m.host, m.bootID = hostIdentity(log)
 	return m
+}
+
+// hostIdentity reads the host's name and the identity of its present boot (random(4)).
+func hostIdentity(log logrus.FieldLogger) (name, bootID string) {
+	name, err := os.Hostname()
+	if err != nil {
+		log.WithError(err).Warn("the host's name is not known")
+	}
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		log.WithError(err).Warn("the host's boot id is not known")
+	}
+	return name, strings.TrimSpace(string(id))
 }
 
 // Run watches until ctx ends. A libvirt daemon that is not there, or goes away, is waited for; domains are watched on meanwhile.
@@ -115,10 +132,15 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	switch e.Kind {
 	case libvirt.Started:
 		m.watch(ctx, e.Domain)
+		m.devices(e.Domain.UUID)
 	case libvirt.Stopped:
 		m.unwatch(e.Domain.UUID)
 	case libvirt.Suspended, libvirt.Resumed:
 		m.activity(e.Domain.UUID)
+	case libvirt.DevicesChanged:
+		m.devices(e.Domain.UUID)
+	case libvirt.MetadataChanged:
+		m.verify(e.Domain.UUID)
 	}
 }
 
@@ -132,6 +154,8 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 	for _, d := range domains {
 		m.watch(ctx, d)
 		m.activity(d.UUID)
+		m.devices(d.UUID)
+		m.verify(d.UUID)
 	}
 	m.mu.Lock()
 	var gone []string
@@ -203,6 +227,45 @@ func (m *Monitor) activity(uuid string) {
 		w.do(w.pause)
 	case libvirt.Running:
 		w.do(w.resume)
+	}
+}
+
+// devices tells a watcher which devices its domain has.
+func (m *Monitor) devices(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	list, err := conn.Devices(uuid)
+	switch {
+	case errors.Is(err, libvirt.ErrNoDomain):
+	case err != nil:
+		m.log.WithError(err).Warn("could not read which devices a domain has")
+	default:
+		w.do(func() { w.setDevices(list) })
+	}
+}
+
+// verify has a watcher write its state again where libvirt shows something else: somebody removed or changed it.
+func (m *Monitor) verify(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	want := w.record.settled()
+	if want == nil {
+		return
+	}
+	shown, err := conn.State(uuid)
+	if errors.Is(err, libvirt.ErrNoDomain) {
+		return
+	}
+	if err == nil && shown != nil && shown.Same(*want) {
+		return
+	}
+	// A write that began meanwhile is not somebody else's.
+	if w.record.settled() == want {
+		w.do(w.rewrite)
 	}
 }
 

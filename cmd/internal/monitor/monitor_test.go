@@ -267,6 +267,18 @@ func TestBlind(t *testing.T) {
 	b.await(stateLearning, "")
 }
 
+func TestStateIsWrittenAgain(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	want := b.await(stateLearning, "")
+	if want.Host == "" || want.BootID == "" || want.Coverage != coverageFull || !want.ValidUntil.After(want.Updated) {
+		t.Errorf("state %+v; want host, boot-id, full coverage and its validity", want)
+	}
+	if err := b.client.SetState(b.domain.UUID, libvirt.State{Value: stateNormal}); err != nil {
+		t.Fatal(err)
+	}
+	b.await(stateLearning, reasonGathering)
+}
+
 func TestNoProcess(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Libvirt.RunDir = t.TempDir()

@@ -23,8 +23,10 @@ type recorder struct {
 	write func(libvirt.State) error
 	log   logrus.FieldLogger
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards pending, writing and written
 	pending []libvirt.State
+	writing bool
+	written *libvirt.State // the last one that libvirt took
 	wake    chan struct{}
 }
 
@@ -44,6 +46,16 @@ func (r *recorder) put(s libvirt.State) {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// settled returns what libvirt should show now; nil when nothing was written yet, or a write is under way.
+func (r *recorder) settled() *libvirt.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writing || len(r.pending) > 0 {
+		return nil
+	}
+	return r.written
 }
 
 // run writes until ctx ends, and then what is left, for a short time.
@@ -73,9 +85,16 @@ func (r *recorder) flush() time.Duration {
 		s := r.pending[0]
 		r.pending = r.pending[1:]
 		more := len(r.pending) > 0
+		r.writing = true
 		r.mu.Unlock()
 
 		err := r.write(s)
+		r.mu.Lock()
+		r.writing = false
+		if err == nil {
+			r.written = &s
+		}
+		r.mu.Unlock()
 		switch {
 		case err == nil:
 		case errors.Is(err, libvirt.ErrNoDomain): // nobody is left to tell

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -119,21 +120,78 @@ func (w *watcher) state() (string, *control.Reason) {
 	return w.judge.state()
 }
 
-// refresh works out the state, and announces it when it has changed.
+const (
+	renewEvery = 15 * time.Minute
+	// validity is how long a state may be believed: until its renewal, and some time for a domain whose modify job is taken.
+	validity = 20 * time.Minute
+	// rewriteEvery bounds how often a state that somebody else changes is written again.
+	rewriteEvery = 10 * time.Second
+)
+
+// The coverages of a domain.
+const (
+	coverageFull    = "full"    // all its devices are seen
+	coveragePartial = "partial" // some are not
+	coverageNone    = "none"
+	coverageUnknown = "unknown" // its devices have not been read yet
+)
+
+// coverage says which of the domain's devices the units tell of.
+func (w *watcher) coverage() (string, []control.Unseen) {
+	var unseen []control.Unseen
+	for _, d := range w.devices {
+		if d.Unseen != "" {
+			unseen = append(unseen, control.Unseen{Kind: d.Kind, Name: d.Name, Why: d.Unseen})
+		}
+	}
+	switch {
+	case w.blind != nil || w.source == nil || !w.heard:
+		return coverageNone, unseen
+	case !w.known:
+		return coverageUnknown, nil
+	case len(unseen) > 0:
+		return coveragePartial, unseen
+	}
+	return coverageFull, nil
+}
+
+func (w *watcher) setDevices(list []libvirt.Device) {
+	w.devices, w.known = list, true
+	w.refresh()
+}
+
+// rewrite records the state again, because somebody else has changed it.
+func (w *watcher) rewrite() {
+	if time.Since(w.again) < rewriteEvery {
+		return
+	}
+	w.again = time.Now()
+	w.log.Warn("the state was changed or removed by somebody else; writing it again")
+	w.announce()
+}
+
+// refresh works out the state, announces it when it has changed, and renews it in time.
 func (w *watcher) refresh() string {
 	value, reason := w.state()
-	changed := !w.said
+	coverage, unseen := w.coverage()
+	changed := w.said.IsZero()
 	w.edit(func(d *control.DomainStatus) {
-		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason)
+		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason) || d.Coverage != coverage || !slices.Equal(d.Unseen, unseen)
 		if d.State != value {
 			d.Since = time.Now()
 		}
-		d.State, d.Reason = value, reason
+		d.State, d.Reason, d.Coverage, d.Unseen = value, reason, coverage, unseen
 		w.progress(d)
 	})
 	if changed {
-		w.said = true
-		w.announce(value, reason)
+		entry := w.log.WithFields(logrus.Fields{"state": value, "coverage": coverage})
+		if reason != nil {
+			entry = entry.WithField("reason", reason.Code)
+		}
+		entry.Info("state changed")
+	}
+	if changed || time.Since(w.said) >= renewEvery {
+		w.announce()
 	}
 	return value
 }
@@ -147,17 +205,24 @@ func (w *watcher) progress(d *control.DomainStatus) {
 	}
 }
 
-// announce logs a change of state and records it in libvirt.
-func (w *watcher) announce(value string, reason *control.Reason) {
+// announce records the state in libvirt.
+func (w *watcher) announce() {
+	w.said = time.Now()
 	now := w.status()
-	entry := w.log.WithField("state", value)
-	s := libvirt.State{Value: value, Since: now.Since, Updated: time.Now()}
-	if reason != nil {
-		entry = entry.WithField("reason", reason.Code)
-		s.Reason = &libvirt.Reason{Code: reason.Code, Text: reason.Text}
+	s := libvirt.State{
+		Value: now.State, Since: now.Since, Updated: w.said, ValidUntil: w.said.Add(validity),
+		Host: w.m.host, BootID: w.m.bootID, Coverage: now.Coverage,
 	}
-	entry.Info("state changed")
-	if (value == stateSuspect || value == stateAnomalous) && now.Alarm != nil {
+	if now.Reason != nil {
+		s.Reason = &libvirt.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
+	}
+	if len(now.Unseen) > 0 {
+		s.Unseen = new(libvirt.Unseen)
+		for _, u := range now.Unseen {
+			s.Unseen.Devices = append(s.Unseen.Devices, libvirt.UnseenDevice(u))
+		}
+	}
+	if (now.State == stateSuspect || now.State == stateAnomalous) && now.Alarm != nil {
 		s.Unit = &libvirt.JudgedUnit{Start: now.Alarm.Start, Score: round(now.Alarm.Score), PValue: round(now.Alarm.PValue), Lost: now.Alarm.Lost}
 		s.Explanation = explained(now.Alarm.Explain)
 	}

@@ -53,7 +53,10 @@ type watcher struct {
 	pausedAt time.Time       // wall clock; units that end before it are whole
 	resumed  time.Time       // units that start before it are not judged
 	blind    *control.Reason // why nothing is seen; nil: something is
-	said     bool            // a state has been recorded
+	devices  []libvirt.Device
+	known    bool      // devices have been read
+	said     time.Time // when the state was last announced; zero: never
+	again    time.Time // when it was last written again because somebody had changed it
 
 	mu  sync.Mutex           // guards now, and proc where others read it
 	now control.DomainStatus // what others may see
