@@ -49,6 +49,7 @@ func TestIntegrationWay(t *testing.T) {
 	step("a paused guest is said to be paused", s.testPause)
 	step("a guest destroyed in mid-unit leaves no session", s.testDestroy)
 	step("attach at start, with the profile of last time", s.testAttachAtStart)
+	step("a daemon that is killed leaves blind behind, and no session", s.testKill)
 	step("a daemon that stops says so and leaves no session", s.testStop)
 }
 
@@ -301,12 +302,32 @@ func (s *stack) testAttachAtStart(t *testing.T) {
 	s.within(t, "events of the new start", func() bool { return s.seen() > events })
 }
 
-func (s *stack) testStop(t *testing.T) {
-	s.stopDaemon(t)
+func (s *stack) testKill(t *testing.T) {
+	_ = s.daemon.Process.Kill()
+	_ = s.daemon.Wait()
+	s.daemon = nil
+	// As a service manager does after any end.
+	if out, err := exec.CommandContext(t.Context(), s.file("virtsentryd"), "--config", s.file("virtsentryd.toml"), "--stopped").CombinedOutput(); err != nil {
+		t.Fatalf("virtsentryd --stopped: %v\n%s", err, out)
+	}
+	s.blind(t)
+	s.noSession(t)
+	// And the next one takes over where it was.
+	s.startDaemon(t)
+	s.await(t, "normal")
+}
+
+func (s *stack) blind(t *testing.T) {
+	t.Helper()
 	state, err := s.client.State(s.uuid)
 	if err != nil || state == nil || state.Value != "blind" || state.Reason.Code != "daemon-stopped" {
 		text, _ := json.Marshal(state)
 		t.Errorf("state %s, %v; want blind, daemon-stopped", text, err)
 	}
+}
+
+func (s *stack) testStop(t *testing.T) {
+	s.stopDaemon(t)
+	s.blind(t)
 	s.noSession(t)
 }

@@ -31,6 +31,7 @@ func main() {
 
 func command() *cobra.Command {
 	var file string
+	var stopped bool
 	c := &cobra.Command{
 		Use:   "virtsentryd",
 		Short: "Anomaly detection for virtual machines, from outside",
@@ -44,18 +45,23 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), cfg)
+			log, err := logger(cfg.Log, os.Stderr)
+			if err != nil {
+				return err
+			}
+			if stopped {
+				return monitor.New(cfg, libsvm.Engine{}, log).MarkStopped()
+			}
+			return run(c.Context(), cfg, log)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", config.DefaultFile, "configuration `FILE`")
+	c.Flags().BoolVar(&stopped, "stopped", false,
+		"watch nothing: end what a daemon that was killed left behind, and say blind of its domains (for ExecStopPost)")
 	return c
 }
 
-func run(ctx context.Context, cfg config.Config) error {
-	log, err := logger(cfg.Log, os.Stderr)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
 	listener, err := control.Listen(cfg.Control.Socket)
 	if err != nil {
 		return err

@@ -213,6 +213,9 @@ func (w *watcher) announce() {
 		Value: now.State, Since: now.Since, Updated: w.said, ValidUntil: w.said.Add(validity),
 		Host: w.m.host, BootID: w.m.bootID, Coverage: now.Coverage,
 	}
+	if codeOf(now.Reason) == reasonStopped {
+		s.ValidUntil = w.said.Add(foreverBlind)
+	}
 	if now.Reason != nil {
 		s.Reason = &libvirt.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
 	}
