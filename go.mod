@@ -17,4 +17,9 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/inconshreveable/mousetrap v1.1.0 // indirect
+require github.com/fsnotify/fsnotify v1.10.1
+
+require (
+	github.com/ewalker544/libsvm-go v0.0.0-20140912030911-ec8445221ede
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+)

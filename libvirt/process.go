@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,17 +37,9 @@ type Processes struct {
 // Find reads the PID that libvirt wrote for the domain and checks that the process was started for this domain's UUID.
 // Errors: ErrNoProcess when there is no PID file, or no such process (any more).
 func (p Processes) Find(d Domain) (Process, error) {
-	file := filepath.Join(p.RunDir, "qemu", d.Name+".pid")
-	text, err := os.ReadFile(file)
+	pid, err := p.readPID(d.Name)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = ErrNoProcess
-		}
-		return Process{}, fmt.Errorf("libvirt: domain %s: read %s: %w", d.UUID, file, err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 0 {
-		return Process{}, fmt.Errorf("libvirt: domain %s: %s holds no process id: %q", d.UUID, file, text)
+		return Process{}, err
 	}
 	start, err := p.startTime(pid)
 	if err != nil {
@@ -56,10 +49,28 @@ func (p Processes) Find(d Domain) (Process, error) {
 	if err != nil {
 		return Process{}, fmt.Errorf("libvirt: domain %s: %w", d.UUID, noProcess(err))
 	}
-	if !startedFor(args, d.UUID) {
+	if !strings.EqualFold(uuidOf(args), d.UUID) {
 		return Process{}, fmt.Errorf("libvirt: domain %s: process %d was not started for it: %w", d.UUID, pid, ErrNoProcess)
 	}
 	return Process{PID: pid, Start: start}, nil
+}
+
+// Identify finds out whose the QEMU process is that NAME.pid names. libvirt writes the file before it executes QEMU, so ErrNoProcess may
+// mean: not yet.
+func (p Processes) Identify(name string) (Domain, error) {
+	pid, err := p.readPID(name)
+	if err != nil {
+		return Domain{}, err
+	}
+	args, err := os.ReadFile(p.proc(pid, "cmdline"))
+	if err != nil {
+		return Domain{}, fmt.Errorf("libvirt: domain %s: %w", name, noProcess(err))
+	}
+	uuid := uuidOf(args)
+	if uuid == "" {
+		return Domain{}, fmt.Errorf("libvirt: domain %s: process %d has no -uuid: %w", name, pid, ErrNoProcess)
+	}
+	return Domain{UUID: uuid, Name: name}, nil
 }
 
 // Alive says whether exactly this process still runs. A zombie does not.
@@ -140,13 +151,36 @@ func parseStat(stat []byte) (state byte, start uint64, err error) {
 	return fields[0][0], start, nil
 }
 
-// startedFor says whether a command line (arguments ended by NUL) has "-uuid UUID", as libvirt gives every QEMU.
-func startedFor(cmdline []byte, uuid string) bool {
+// uuidOf returns the UUID after "-uuid", as libvirt gives every QEMU, in a command line (arguments ended by NUL); "" if there is none.
+func uuidOf(cmdline []byte) string {
 	args := strings.Split(string(cmdline), "\x00")
 	for i := 1; i < len(args); i++ {
-		if args[i-1] == "-uuid" && strings.EqualFold(args[i], uuid) {
-			return true
+		if args[i-1] == "-uuid" && uuidForm.MatchString(args[i]) {
+			return strings.ToLower(args[i])
 		}
 	}
-	return false
+	return ""
+}
+
+var uuidForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// readPID reads the file in which libvirt keeps the PID of a domain's QEMU.
+func (p Processes) readPID(name string) (int, error) {
+	file := filepath.Join(p.RunDir, "qemu", name+".pid")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = ErrNoProcess
+		}
+		return 0, fmt.Errorf("libvirt: domain %s: read %s: %w", name, file, err)
+	}
+	trimmed := strings.TrimSpace(string(text))
+	pid, err := strconv.Atoi(trimmed)
+	switch {
+	case trimmed == "": // it is being written
+		return 0, fmt.Errorf("libvirt: domain %s: %s is empty: %w", name, file, ErrNoProcess)
+	case err != nil || pid <= 0:
+		return 0, fmt.Errorf("libvirt: domain %s: %s holds no process id: %.40q", name, file, trimmed)
+	}
+	return pid, nil
 }

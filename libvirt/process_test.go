@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -67,6 +68,39 @@ func TestFind(t *testing.T) {
 				t.Error("Alive does not tell this process from another with its PID")
 			}
 		})
+	}
+}
+
+func TestStarts(t *testing.T) {
+	p := roots(t, "", statLine("q", "S", 1), "libvirtd --daemon") // not yet executed
+	dir := filepath.Join(p.RunDir, "qemu")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if _, err := p.Starts(ctx); err == nil {
+		t.Error("Starts of a directory that is not there: no error")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	starts, err := p.Starts(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"web.pid": "4321", "garbled.pid": "x", "web.xml": "4321"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmdline := "qemu\x00-uuid\x00" + someUUID + "\x00"
+	if err := os.WriteFile(filepath.Join(p.ProcDir, "4321", "cmdline"), []byte(cmdline), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := <-starts; d != (Domain{UUID: someUUID, Name: "web"}) {
+		t.Errorf("started: %+v", d)
+	}
+	stop()
+	if d, open := <-starts; open {
+		t.Errorf("started: %+v; want no more", d)
 	}
 }
 
