@@ -19,6 +19,32 @@ type Engine interface {
 	OneClass(x [][]float64, nu, gamma float64) (Solution, error)
 }
 
+// CheckProblem says whether x, nu and gamma state a problem that an [Engine] can
+// be given: two rows or more, all of one length, all values finite, at most
+// maxCells of them, and parameters in their ranges. The error wraps
+// [ErrProblem].
+func CheckProblem(x [][]float64, nu, gamma float64, maxCells int) error {
+	if len(x) < 2 {
+		return fmt.Errorf("%w: %d rows, need at least 2", ErrProblem, len(x))
+	}
+	dim := len(x[0])
+	if dim == 0 || dim > maxCells/len(x) {
+		return fmt.Errorf("%w: %d rows of %d values", ErrProblem, len(x), dim)
+	}
+	if !(nu > 0 && nu < 1) || !(gamma > 0 && gamma <= math.MaxFloat64) {
+		return fmt.Errorf("%w: nu %v, gamma %v", ErrProblem, nu, gamma)
+	}
+	for i, row := range x {
+		if len(row) != dim {
+			return fmt.Errorf("%w: row %d has %d values, row 0 has %d", ErrProblem, i, len(row), dim)
+		}
+		if j := notFinite(row); j >= 0 {
+			return fmt.Errorf("%w: row %d: value %d is %v", ErrProblem, i, j, row[j])
+		}
+	}
+	return nil
+}
+
 // Solution is what an engine found. Only rows with αᵢ > 0, the support vectors,
 // are listed.
 type Solution struct {

@@ -10,6 +10,10 @@ var (
 	// ErrDataset means that a training set is malformed: wrong shape, a value
 	// that is no count, or units out of order.
 	ErrDataset = errors.New("bad training set")
+	// ErrProblem means that an engine was given what is no problem: too few
+	// rows or too many, rows of different lengths, a value that is not
+	// finite, a parameter out of its range.
+	ErrProblem = errors.New("not a one-class problem")
 	// ErrUncertified means that an engine's solution failed our own check and
 	// was refused.
 	ErrUncertified = errors.New("solution not certified")
