@@ -26,7 +26,7 @@ const (
 )
 
 // OneClass implements model.Engine. Rows are of one length, at least two of them,
-// all values finite; the error wraps [ErrInput] otherwise.
+// all values finite; the error wraps [model.ErrProblem] otherwise.
 func (Engine) OneClass(x [][]float64, nu, gamma float64) (model.Solution, error) {
 	flat, err := flatten(x, nu, gamma)
 	if err != nil {

@@ -99,7 +99,7 @@ func TestRefused(t *testing.T) {
 		{"gamma infinite", good, 0.1, math.Inf(1)},
 		{"too large", [][]float64{make([]float64, maxCells/2+1), nil}, 0.1, 1},
 	} {
-		if _, err := (Engine{}).OneClass(tc.x, tc.nu, tc.gamma); !errors.Is(err, ErrInput) {
+		if _, err := (Engine{}).OneClass(tc.x, tc.nu, tc.gamma); !errors.Is(err, model.ErrProblem) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
