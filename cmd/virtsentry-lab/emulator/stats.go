@@ -10,12 +10,14 @@ import (
 // Stats is what a run has done so far.
 type Stats struct {
 	Elapsed  time.Duration
-	Requests uint64            // sent, answered or not
-	Visits   uint64            // sessions that came to their end
-	Active   int               // sessions that the shape lets work now
-	Errors   map[string]uint64 // requests without a good answer, by kind: "timeout", "connection", "status 503", …
-	Pages    map[string]PageStats
-	Latency  Latency
+	Requests uint64 // sent, answered or not
+	Visits   uint64 // sessions that came to their end
+	Active   int    // sessions that the shape lets work now
+	// Errors counts requests without a good answer by kind: "timeout", "connection", "status 503", … A few of "status 409"
+	// are as in life: somebody else bid first.
+	Errors  map[string]uint64
+	Pages   map[string]PageStats
+	Latency Latency
 }
 
 // PageStats is the share of one kind of page. The kind "asset" is style sheets and pictures.
