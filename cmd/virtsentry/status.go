@@ -98,6 +98,9 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	for _, u := range d.Unseen {
 		line("Not seen", "%s %s: %s", u.Kind, u.Name, u.Why)
 	}
+	if d.Missed > 0 {
+		line("Not seen", "the first %.0f s: QEMU was attached to while the guest ran", d.Missed)
+	}
 	line("Profile", "%s", profile(d))
 	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",
 		d.Units.Seen, d.Units.Judged, d.Units.Lossy, d.Units.Unread, d.Units.Late)

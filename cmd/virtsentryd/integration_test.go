@@ -232,8 +232,8 @@ func (s *stack) testAttachRunning(t *testing.T) {
 	}
 	d, ok := s.status(t)
 	pid, err := s.lab.GuestPID(guest)
-	if err != nil || !ok || d.PID != pid {
-		t.Errorf("status %+v; want PID %d (%v)", d, pid, err)
+	if err != nil || !ok || d.PID != pid || d.Missed == 0 {
+		t.Errorf("status %+v; want PID %d (%v), and that its start was missed", d, pid, err)
 	}
 }
 
@@ -300,6 +300,9 @@ func (s *stack) testAttachAtStart(t *testing.T) {
 		return ok && d.Profile && d.Units.Judged > 0
 	})
 	s.within(t, "events of the new start", func() bool { return s.seen() > events })
+	if d, _ := s.status(t); d.Missed != 0 {
+		t.Errorf("the guest ran for %v s before it was attached to; want none of it missed", d.Missed)
+	}
 }
 
 func (s *stack) testKill(t *testing.T) {

@@ -19,6 +19,8 @@ type DomainStatus struct {
 	WantedUnits int  `json:"wanted_units"`
 	Profile     bool `json:"profile"` // a profile is in force
 
+	// Missed is for how long the guest's QEMU had run, in seconds, when it was attached to; 0: attached before the guest's first instruction.
+	Missed  float64     `json:"missed_seconds"`
 	Units   Units       `json:"units"`
 	Last    *UnitReport `json:"last,omitempty"`    // the newest unit
 	Alarm   *UnitReport `json:"alarm,omitempty"`   // the newest anomalous unit

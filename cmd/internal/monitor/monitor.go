@@ -78,6 +78,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	starts := m.starts(ctx)
 	for wait := connectRetry; ctx.Err() == nil; wait = min(2*wait, connectMost) {
 		conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
 		if err != nil {
@@ -88,7 +89,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		wait = connectRetry
 		m.log.WithField("uri", m.cfg.Libvirt.URI).Info("connected to libvirt")
 		m.setConnection(conn)
-		m.serve(ctx, watching, conn)
+		m.serve(ctx, watching, conn, starts)
 		if ctx.Err() != nil {
 			break
 		}
@@ -106,7 +107,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 }
 
 // serve handles events of one connection until it breaks or ctx ends.
-func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection) {
+func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection, starts <-chan libvirt.Domain) {
 	m.reconcile(watching, conn)
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
@@ -116,6 +117,12 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection)
 			return
 		case <-conn.Closed():
 			return
+		case d, open := <-starts:
+			if !open {
+				starts = nil
+				continue
+			}
+			m.watch(watching, d, true)
 		case e := <-conn.Events():
 			m.event(watching, e)
 		case <-conn.Lost():
@@ -131,8 +138,12 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
 	switch e.Kind {
 	case libvirt.Started:
-		m.watch(ctx, e.Domain)
+		m.watch(ctx, e.Domain, false)
 		m.devices(e.Domain.UUID)
+		// What was said of a domain that was still being started may have been refused.
+		if w := m.watcher(e.Domain.UUID); w != nil {
+			w.record.retry()
+		}
 	case libvirt.Stopped:
 		m.unwatch(e.Domain.UUID)
 	case libvirt.Suspended, libvirt.Resumed:
@@ -152,7 +163,7 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 		return
 	}
 	for _, d := range domains {
-		m.watch(ctx, d)
+		m.watch(ctx, d, false)
 		m.activity(d.UUID)
 		m.devices(d.UUID)
 		m.verify(d.UUID)
@@ -170,8 +181,19 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 	}
 }
 
+// starts tells of domains before their CPUs run, where libvirt's run-time directory can be watched; nil where not.
+func (m *Monitor) starts(ctx context.Context) <-chan libvirt.Domain {
+	starts, err := m.processes.Starts(ctx)
+	if err != nil {
+		m.log.WithError(err).Warn("domains are attached to only after they have started")
+		return nil
+	}
+	return starts
+}
+
 // watch starts a watcher for a domain that has none. One whose process is gone makes room for the new one.
-func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
+// Early: the domain's CPUs do not run yet.
+func (m *Monitor) watch(ctx context.Context, d libvirt.Domain, early bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.watchers[d.UUID]
@@ -183,6 +205,7 @@ func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
 		m.log.WithError(err).Error("domain is not watched")
 		return
 	}
+	w.early = early
 	ctx, w.cancel = context.WithCancel(ctx)
 	m.watchers[d.UUID] = w
 	m.running.Go(func() {

@@ -23,10 +23,11 @@ type recorder struct {
 	write func(libvirt.State) error
 	log   logrus.FieldLogger
 
-	mu      sync.Mutex // guards pending, writing and written
+	mu      sync.Mutex // guards what follows
 	pending []libvirt.State
 	writing bool
 	written *libvirt.State // the last one that libvirt took
+	refused *libvirt.State // the last one, when the domain did not run (yet, or any more)
 	wake    chan struct{}
 }
 
@@ -45,6 +46,17 @@ func (r *recorder) put(s libvirt.State) {
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+// retry writes again what was refused because the domain did not run.
+func (r *recorder) retry() {
+	r.mu.Lock()
+	s := r.refused
+	r.refused = nil
+	r.mu.Unlock()
+	if s != nil {
+		r.put(*s)
 	}
 }
 
@@ -91,14 +103,19 @@ func (r *recorder) flush() time.Duration {
 		err := r.write(s)
 		r.mu.Lock()
 		r.writing = false
+		r.refused = nil
 		if err == nil {
 			r.written = &s
+		} else if errors.Is(err, libvirt.ErrNoDomain) {
+			r.refused = &s
 		}
 		r.mu.Unlock()
 		switch {
 		case err == nil:
-		case errors.Is(err, libvirt.ErrNoDomain): // nobody is left to tell
-			return 0
+		case errors.Is(err, libvirt.ErrNoDomain): // nobody is left to tell, or nobody there yet
+			if !more {
+				return 0
+			}
 		case more: // newer news: this one has been overtaken
 			r.log.WithError(err).Warn("a change of state was not recorded")
 		default:

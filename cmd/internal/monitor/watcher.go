@@ -37,6 +37,7 @@ type watcher struct {
 	log    logrus.FieldLogger
 	judge  *judge
 	record *recorder
+	early  bool // the domain's CPUs did not run yet when watching began; set before run
 
 	requests chan func()
 	cancel   context.CancelFunc
@@ -155,10 +156,16 @@ func (w *watcher) tryAttach() error {
 		return err
 	}
 	now := time.Now()
-	w.edit(func(d *control.DomainStatus) { w.proc, d.PID = proc, proc.PID })
+	w.edit(func(d *control.DomainStatus) {
+		w.proc, d.PID = proc, proc.PID
+		if d.Missed = age.Seconds(); w.early {
+			d.Missed = 0
+		}
+	})
+	w.early = false // a second session of the same process comes late
 	w.booted, w.source, w.attached, w.heard = now.Add(-age), s, now, false
 	w.blind = nil
-	w.log.WithField("pid", proc.PID).Info("attached")
+	w.log.WithFields(logrus.Fields{"pid": proc.PID, "missed_seconds": w.status().Missed}).Info("attached")
 	w.refresh()
 	return nil
 }
