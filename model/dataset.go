@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -9,7 +10,7 @@ import (
 
 // Limits on what is learnt from and stored.
 const (
-	maxFeatures     = 4096
+	maxFeatures     = 512 // learning and the file grow with the square: some seconds, some megabytes
 	maxFeatureBytes = 256
 )
 
@@ -51,8 +52,11 @@ func (d Dataset) check() error {
 
 // checkFeatures says whether names can be a profile's features.
 func checkFeatures(names []string) error {
-	if len(names) == 0 || len(names) > maxFeatures {
-		return fmt.Errorf("%d features, want 1 to %d", len(names), maxFeatures)
+	if len(names) == 0 {
+		return errors.New("no features")
+	}
+	if len(names) > maxFeatures {
+		return &TooManyFeaturesError{Have: len(names), Most: maxFeatures}
 	}
 	seen := make(map[string]bool, len(names))
 	for i, name := range names {

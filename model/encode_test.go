@@ -23,7 +23,7 @@ var ignorePrepared = cmpopts.IgnoreUnexported(Machine{}, Calibration{})
 
 // sealed gives a body a right header.
 func sealed(body string) []byte {
-	return fmt.Appendf(nil, "virtsentry-profile 1 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
+	return fmt.Appendf(nil, "virtsentry-profile 2 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
 }
 
 func TestEncodeRoundTrip(t *testing.T) {
@@ -136,15 +136,21 @@ func TestDecodeRefuses(t *testing.T) {
 		{"empty", nil, ErrFormat},
 		{"something else", []byte("svm_type one_class\n"), ErrFormat},
 		{"no version", []byte("virtsentry-profile\n"), ErrFormat},
-		{"newer", []byte("virtsentry-profile 2 some other header\n{}"), ErrVersion},
-		{"strange header", []byte("virtsentry-profile 1 md5 x 2\n{}"), ErrFormat},
-		{"endless header", bytes.Repeat([]byte("virtsentry-profile 1 "), 100), ErrFormat},
+		{"older", []byte("virtsentry-profile 1 sha256 0 3\n{}\n"), ErrVersion},
+		{"newer", []byte("virtsentry-profile 3 some other header\n{}"), ErrVersion},
+		{"strange header", []byte("virtsentry-profile 2 md5 x 2\n{}"), ErrFormat},
+		{"endless header", bytes.Repeat([]byte("virtsentry-profile 2 "), 100), ErrFormat},
 		{"longer than said", append(bytes.Clone(data), ' '), ErrFormat},
 		{"too large", make([]byte, MaxFileBytes+1), ErrTooLarge},
 		{"no JSON", sealed("hello"), ErrInvalid},
 		{"null", sealed("null"), ErrInvalid},
 		{"nothing in it", sealed("{}"), ErrInvalid},
 		{"two documents", sealed(body + "{}"), ErrInvalid},
+		{"unknown field in fingerprint", replace(`"accelerator"`, `"colour": 1, "accelerator"`), ErrInvalid},
+		{"fingerprint not printable", replace(`"ust"`, `"\u001b[2J"`), ErrInvalid},
+		{"devices not sorted", replace(`"virtio-blk-pci"`, `"z"`), ErrInvalid},
+		{"engine not printable", replace(`"smo"`, `"\u0007"`), ErrInvalid},
+		{"failure not printable", replace(`"engine": "smo"`, `"engine": "smo", "failed": {"engine": "x", "reason": "\n"}`), ErrInvalid},
 		{"unknown field", replace(`"catalogue"`, `"colour": 1, "catalogue"`), ErrInvalid},
 		{"feature twice", replace(`"tick"`, `"timer"`), ErrInvalid},
 		{"feature missing", replace(`"tick",`, ``), ErrInvalid},

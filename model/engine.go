@@ -51,6 +51,11 @@ type Solution struct {
 	Index []int     // rows of x, strictly increasing
 	Alpha []float64 // the coefficient of each
 	Rho   float64   // the offset: the decision value is Σ αᵢ K(xᵢ, x) - Rho
+
+	// Engine and Failed are for an engine that asks others (see [Fallback]): the
+	// name of the one that found the solution, and why another did not.
+	Engine string
+	Failed *Failure
 }
 
 // Certificate is the outcome of our own check of a solution.

@@ -17,6 +17,8 @@ var (
 	// ErrUncertified means that an engine's solution failed our own check and
 	// was refused.
 	ErrUncertified = errors.New("solution not certified")
+	// ErrUnsolved means that none of several engines found a solution that passed.
+	ErrUnsolved = errors.New("no engine solved it")
 	// ErrUnit means that a unit cannot be judged: its length is not the
 	// profile's, or a value is no count.
 	ErrUnit = errors.New("bad unit")
@@ -49,6 +51,17 @@ type TooFewError struct {
 // Error implements error.
 func (e *TooFewError) Error() string {
 	return fmt.Sprintf("too few units to train on: have %d, need %d", e.Have, e.Need)
+}
+
+// TooManyFeaturesError says that a training set has too many features. It is an
+// [ErrDataset].
+type TooManyFeaturesError struct {
+	Have, Most int
+}
+
+// Error implements error.
+func (e *TooManyFeaturesError) Error() string {
+	return fmt.Sprintf("too many features to train on: have %d, at most %d", e.Have, e.Most)
 }
 
 // ProfileError is an error about one profile file.

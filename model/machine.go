@@ -7,7 +7,8 @@ import (
 
 // Machine is a fitted one-class machine over scaled vectors.
 type Machine struct {
-	Engine      string      `json:"engine"` // which engine solved it
+	Engine      string      `json:"engine"`           // which engine solved it
+	Failed      *Failure    `json:"failed,omitempty"` // why the one that was asked first did not, if so
 	Nu          float64     `json:"nu"`
 	Gamma       float64     `json:"gamma"`
 	Rho         float64     `json:"rho"`
@@ -29,16 +30,12 @@ const maxScaled = 1e6
 // newMachine solves the problem over the scaled rows x and keeps the solution
 // if it is certified.
 func newMachine(engine Engine, x [][]float64, nu, gamma float64) (Machine, error) {
-	sol, err := engine.OneClass(x, nu, gamma)
-	if err != nil {
-		return Machine{}, fmt.Errorf("solve with %s: %w", engine.Name(), err)
-	}
-	cert, err := Certify(x, nu, gamma, sol)
+	sol, cert, err := solve(engine, x, nu, gamma)
 	if err != nil {
 		return Machine{}, fmt.Errorf("solve with %s: %w", engine.Name(), err)
 	}
 	m := Machine{
-		Engine: engine.Name(), Nu: nu, Gamma: gamma, Rho: sol.Rho,
+		Engine: sol.Engine, Failed: sol.Failed, Nu: nu, Gamma: gamma, Rho: sol.Rho,
 		Alpha: append([]float64(nil), sol.Alpha...), Certificate: cert,
 	}
 	for _, i := range sol.Index {
@@ -60,6 +57,9 @@ func (m *Machine) flatten() {
 // its training rows: shapes, finite numbers, coefficients, and the optimality
 // conditions at the support vectors.
 func (m *Machine) check(dim int) error {
+	if err := m.checkEngines(); err != nil {
+		return err
+	}
 	if !(m.Nu > 0 && m.Nu < 1) {
 		return fmt.Errorf("nu %v is not in (0, 1)", m.Nu)
 	}
@@ -99,6 +99,17 @@ func (m *Machine) check(dim int) error {
 		residual = max(residual, violation(m.Alpha[i], m.kernelSum(v)-m.Rho))
 	}
 	return checkResidual(residual)
+}
+
+// checkEngines verifies what is said of the engines.
+func (m *Machine) checkEngines() error {
+	if err := checkText("engine", m.Engine); err != nil || m.Failed == nil {
+		return err
+	}
+	if err := checkText("engine that failed", m.Failed.Engine); err != nil {
+		return err
+	}
+	return checkText("reason", m.Failed.Reason)
 }
 
 // notFinite returns the index of the first infinite or NaN value, or -1.

@@ -36,6 +36,7 @@ type Range struct {
 type Profile struct {
 	Domain      Domain      `json:"domain"`
 	Catalogue   string      `json:"catalogue"`
+	Fingerprint Fingerprint `json:"fingerprint"`
 	Created     time.Time   `json:"created"`
 	Training    Training    `json:"training"`
 	Features    []string    `json:"features"`
@@ -144,6 +145,9 @@ func (p *Profile) check() error {
 	}
 	if t := p.Training; t.Units < 1 || t.Dropped < 0 || t.From >= t.To {
 		return fmt.Errorf("trained on %d units, %d dropped, from %d to %d", t.Units, t.Dropped, t.From, t.To)
+	}
+	if err := p.Fingerprint.check(); err != nil {
+		return err
 	}
 	if err := p.Machine.check(dim); err != nil {
 		return err

@@ -13,6 +13,10 @@ type Options struct {
 	Domain Domain
 	// Catalogue names the set of features and its version, for the reader.
 	Catalogue string
+	// Fingerprint is what the guest's counts depend on besides the guest. Its
+	// Catalogue is the one above where it has none, and its devices may be in any
+	// order.
+	Fingerprint Fingerprint
 	// Created is the time to write into the profile.
 	Created time.Time
 	// Dropped is how many units of the training span were left out by the
@@ -77,6 +81,11 @@ func (o Options) withDefaults() (Options, error) {
 	case o.Dropped < 0:
 		return o, fmt.Errorf("train: %d units dropped", o.Dropped)
 	}
+	setDefault(&o.Fingerprint.Catalogue, o.Catalogue)
+	o.Fingerprint.Devices = slices.Sorted(slices.Values(o.Fingerprint.Devices))
+	if err := o.Fingerprint.check(); err != nil {
+		return o, fmt.Errorf("train: %w", err)
+	}
 	return o, nil
 }
 
@@ -90,7 +99,8 @@ func setDefault[T comparable](field *T, value T) {
 
 // Train learns a profile from units of normal operation. It fails with a
 // *[TooFewError] below Options.MinUnits, with [ErrDataset] for malformed units
-// and with [ErrUncertified] if the engine's solution does not stand our check.
+// and with [ErrUncertified] if the engine's solution does not stand our check;
+// with a [Fallback], with [ErrUnsolved] if neither engine's does.
 // The same input gives the same profile.
 func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	o, err := options.withDefaults()
@@ -115,7 +125,7 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 		rows[i] = r.Values
 	}
 	p := &Profile{
-		Domain: o.Domain, Catalogue: o.Catalogue, Created: o.Created.UTC().Round(0),
+		Domain: o.Domain, Catalogue: o.Catalogue, Fingerprint: o.Fingerprint, Created: o.Created.UTC().Round(0),
 		Training: Training{
 			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(o.Width),
 			Units: len(d.Rows), Dropped: o.Dropped,

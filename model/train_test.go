@@ -23,6 +23,10 @@ func trained(t testing.TB, seed uint64, units int) (*Profile, *guest) {
 	p, err := Train(smo{}, g.dataset(units), Options{
 		Domain:    Domain{UUID: testUUID, Name: "web"},
 		Catalogue: "test 1", Created: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Dropped: 2,
+		Fingerprint: Fingerprint{
+			QEMUBuild: "a1b2c3", MachineType: "pc-q35-7.2", Accelerator: "kvm",
+			Devices: []string{"virtio-net-pci", "virtio-blk-pci"}, Source: "ust",
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +45,13 @@ func TestTrainDescribes(t *testing.T) {
 	}
 	if p.Machine.Engine != "smo" || len(p.Calibration.Scores) != 90 || p.Catalogue != "test 1" {
 		t.Errorf("engine %q, %d scores, catalogue %q", p.Machine.Engine, len(p.Calibration.Scores), p.Catalogue)
+	}
+	fingerprint := Fingerprint{
+		QEMUBuild: "a1b2c3", MachineType: "pc-q35-7.2", Accelerator: "kvm",
+		Devices: []string{"virtio-blk-pci", "virtio-net-pci"}, Catalogue: "test 1", Source: "ust",
+	}
+	if diff := cmp.Diff(fingerprint, p.Fingerprint); diff != "" {
+		t.Error(diff)
 	}
 	if u := p.Usual[0]; u.Low != 200 || u.Typical != 200 || u.High != 200 {
 		t.Errorf("timer is usually %+v", u)
