@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,6 +50,8 @@ func TestIntegrationWay(t *testing.T) {
 	step("a paused guest is said to be paused", s.testPause)
 	step("a guest destroyed in mid-unit leaves no session", s.testDestroy)
 	step("attach at start, with the profile of last time", s.testAttachAtStart)
+	step("a session daemon that is killed: blind until there is one again", s.testSessionDaemon)
+	step("a libvirtd that is killed: watched on, and recorded again when it is back", s.testLibvirtd)
 	step("a daemon that is killed leaves blind behind, and no session", s.testKill)
 	step("a daemon that stops says so and leaves no session", s.testStop)
 }
@@ -83,14 +86,25 @@ func newStack(t *testing.T) *stack {
 	if s.lab, err = lab.Up(ctx, lab.Config{Dir: labDir, Guest: guest, DefineOnly: true}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.disconnect)
+	s.connect(t)
+	return s
+}
+
+func (s *stack) disconnect() {
+	_ = s.client.Close()
+	_, _ = s.raw.Close()
+}
+
+func (s *stack) connect(t *testing.T) {
+	t.Helper()
+	var err error
 	if s.client, err = libvirt.Connect(s.lab.URI()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.client.Close() })
 	if s.raw, err = golibvirt.NewConnect(s.lab.URI()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = s.raw.Close() })
 	_, err = s.raw.DomainEventMetadataChangeRegister(nil, func(_ *golibvirt.Connect, _ *golibvirt.Domain, e *golibvirt.DomainEventMetadataChange) {
 		if e.NSURI == libvirt.StateURI {
 			s.mu.Lock()
@@ -101,7 +115,14 @@ func newStack(t *testing.T) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+}
+
+// repair starts again what was killed of the lab.
+func (s *stack) repair(t *testing.T) {
+	t.Helper()
+	if _, err := lab.Up(t.Context(), lab.Config{Dir: labDir, Guest: guest, DefineOnly: true}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *stack) seen() int {
@@ -303,6 +324,49 @@ func (s *stack) testAttachAtStart(t *testing.T) {
 	if d, _ := s.status(t); d.Missed != 0 {
 		t.Errorf("the guest ran for %v s before it was attached to; want none of it missed", d.Missed)
 	}
+}
+
+func (s *stack) testSessionDaemon(t *testing.T) {
+	text, err := os.ReadFile("/run/lttng/lttng-sessiond.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if state := s.await(t, "blind"); state.Reason == nil || state.Reason.Code != "no-session-daemon" || state.Coverage != "none" {
+		t.Errorf("state %+v; want the reason no-session-daemon and no coverage", state)
+	}
+	s.repair(t)
+	s.await(t, "normal")
+}
+
+func (s *stack) testLibvirtd(t *testing.T) {
+	status, err := s.lab.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range status.Procs {
+		if p.Name == "libvirtd" {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before, _ := s.status(t)
+	s.within(t, "units are judged without libvirtd", func() bool {
+		d, ok := s.status(t)
+		return ok && d.Units.Judged > before.Units.Judged+2
+	})
+	s.disconnect()
+	s.repair(t)
+	s.connect(t)
+	s.await(t, "normal")
+	s.testPause(t)
 }
 
 func (s *stack) testKill(t *testing.T) {
