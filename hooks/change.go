@@ -16,7 +16,7 @@ type Change struct {
 	Previous string    `json:"previous"` // empty for the first state after the daemon began to watch
 	Since    time.Time `json:"since"`
 	Reason   *Reason   `json:"reason,omitempty"`
-	Coverage string    `json:"coverage,omitempty"` // full, partial or none: how much of the domain is seen
+	Coverage string    `json:"coverage,omitempty"` // full, partial, none, unknown: whether the state speaks of all devices of the domain
 	Unseen   []Unseen  `json:"unseen,omitempty"`
 	Unit     *Unit     `json:"unit,omitempty"`
 	Features []Feature `json:"features,omitempty"` // that carry the verdict, the most telling first
@@ -29,12 +29,11 @@ type Reason struct {
 	Text string `json:"text"` // for people
 }
 
-// Unseen is a part of a domain that is not seen.
+// Unseen is a device of which the state says nothing.
 type Unseen struct {
-	Subsystem string `json:"subsystem"`      // network, disk, ...
-	Name      string `json:"name,omitempty"` // libvirt's alias of the device, such as net0
-	Code      string `json:"code"`
-	Text      string `json:"text"`
+	Kind string `json:"kind"` // interface, disk, ...
+	Name string `json:"name"`
+	Why  string `json:"why"`
 }
 
 // Unit is the unit whose verdict led to the state.
