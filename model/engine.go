@@ -21,8 +21,9 @@ type Engine interface {
 
 // CheckProblem says whether x, nu and gamma state a problem that an [Engine] can
 // be given: two rows or more, all of one length, all values finite, at most
-// maxCells of them, and parameters in their ranges. The error wraps
-// [ErrProblem].
+// maxCells of them, parameters in their ranges, and no row so far from the
+// origin that distances, computed from squares as engines do, are but rounding:
+// kernel values could then be infinite. The error wraps [ErrProblem].
 func CheckProblem(x [][]float64, nu, gamma float64, maxCells int) error {
 	if len(x) < 2 {
 		return fmt.Errorf("%w: %d rows, need at least 2", ErrProblem, len(x))
@@ -41,9 +42,20 @@ func CheckProblem(x [][]float64, nu, gamma float64, maxCells int) error {
 		if j := notFinite(row); j >= 0 {
 			return fmt.Errorf("%w: row %d: value %d is %v", ErrProblem, i, j, row[j])
 		}
+		square := 0.0
+		for _, v := range row {
+			square += v * v
+		}
+		if !(square <= maxSquare && gamma*square*float64(dim+4)*0x1p-50 <= 1) {
+			return fmt.Errorf("%w: row %d is too far from the origin for gamma %v", ErrProblem, i, gamma)
+		}
 	}
 	return nil
 }
+
+// maxSquare is the most that a row's squared length may be, so that no sum of some of
+// them overflows.
+const maxSquare = 1e300
 
 // Solution is what an engine found. Only rows with αᵢ > 0, the support vectors,
 // are listed.

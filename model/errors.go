@@ -12,7 +12,7 @@ var (
 	ErrDataset = errors.New("bad training set")
 	// ErrProblem means that an engine was given what is no problem: too few
 	// rows or too many, rows of different lengths, a value that is not
-	// finite, a parameter out of its range.
+	// finite or too large, a parameter out of its range.
 	ErrProblem = errors.New("not a one-class problem")
 	// ErrUncertified means that an engine's solution failed our own check and
 	// was refused.

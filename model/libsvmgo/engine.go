@@ -11,8 +11,9 @@
 //   - It reads problems from files only, and shows coefficients only in files
 //     with too few digits. Problems go through memory that has a file name;
 //     coefficients are asked from its predictor (see mark).
-//   - It panics where it finds no second row to move. Such panics come in the
-//     goroutine that called it and become errors.
+//   - It panics where it finds no row to move. With finite kernel values, which
+//     [model.CheckProblem] sees to, that happens only in the goroutine that
+//     called it, and becomes an error.
 //   - It sets GOMAXPROCS, here to what it is already. Since Go 1.25 even that ends
 //     the runtime's own following of a CPU limit that changes later.
 //   - It writes to standard output unless told not to.
