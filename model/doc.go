@@ -7,6 +7,8 @@
 // ([Calibration]). [Profile.Judge] then gives each new unit a verdict,
 // [Profile.Explain] says which features moved, and a [Decider] turns the
 // sequence of verdicts into a state. [Store] keeps one profile file per guest.
+// A [Fallback] has a second engine solve what the first one cannot; a
+// [Fingerprint] says what, besides the guest, a profile holds for.
 //
 // The one-class machine is the one of Schölkopf, Platt, Shawe-Taylor, Smola and
 // Williamson, "Estimating the Support of a High-Dimensional Distribution"

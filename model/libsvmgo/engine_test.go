@@ -2,12 +2,15 @@ package libsvmgo
 
 import (
 	"errors"
+	"math"
 	"os"
 	"runtime"
 	"testing"
 
 	libsvm "github.com/ewalker544/libsvm-go"
+	"pgregory.net/rapid"
 
+	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/internal/enginetest"
 )
 
@@ -39,6 +42,32 @@ func TestPanicIsAnError(t *testing.T) {
 	if !errors.Is(err, ErrLibrary) {
 		t.Error(err)
 	}
+}
+
+// Whatever is accepted as a problem ends, without a panic in a goroutine of the
+// library, which nobody could recover.
+func TestAnyProblemEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, dim := rapid.IntRange(2, 12).Draw(t, "rows"), rapid.IntRange(1, 4).Draw(t, "features")
+		power := func(low, high float64, what string) float64 {
+			return math.Pow(10, rapid.Float64Range(low, high).Draw(t, what))
+		}
+		gamma := power(-12, 12, "gamma")
+		nu := rapid.OneOf(rapid.Float64Range(0.01, 0.99), rapid.SampledFrom([]float64{1e-300, 1e-12, 0.5, 1 - 1e-12, 1 - 0x1p-53})).Draw(t, "nu")
+		// As far from the origin as is accepted, nearly.
+		far := math.Sqrt(0x1p49/gamma/float64(dim+4)/float64(dim)) * power(-9, 0, "distance")
+		x := make([][]float64, n)
+		for i := range x {
+			for range dim {
+				x[i] = append(x[i], far*rapid.OneOf(rapid.Float64Range(-1, 1), rapid.SampledFrom([]float64{-1, 0, 1, 1 - 1e-9})).Draw(t, "value"))
+			}
+		}
+		s, err := Engine{}.OneClass(x, nu, gamma)
+		if err != nil && !errors.Is(err, ErrLibrary) {
+			t.Fatal(err)
+		}
+		_, _ = model.Certify(x, nu, gamma, s)
+	})
 }
 
 func TestNoFileStaysOpen(t *testing.T) {
