@@ -8,13 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 )
 
-// ErrNoDaemon says that nobody answers on the control socket.
-var ErrNoDaemon = errors.New("no virtsentryd answers (is it running, and does --socket name its control.socket?)")
+// Errors of a Client, beside those of a Backend.
+var (
+	// ErrNoDaemon says that nobody answers on the control socket, or no longer.
+	ErrNoDaemon = errors.New("no virtsentryd answers (is it running, and does --socket name its control.socket?)")
+	// ErrDenied says that the user may not use the control socket.
+	ErrDenied = errors.New("only root and the daemon's own user may use the control socket")
+)
 
 // maxLine bounds one line of a stream, and maxReply a whole answer.
 const (
@@ -53,7 +59,8 @@ func (c *Client) Learn(ctx context.Context, ref string, units int) error {
 	return c.do(ctx, http.MethodPost, "/v1/domains/"+url.PathEscape(ref)+"/learn", LearnRequest{Units: units}, nil)
 }
 
-// Units calls f for every unit of every domain, as they come, until ctx ends, f returns an error or the daemon goes.
+// Units calls f for every unit of every domain, as they come, until ctx ends or f returns an error, which it returns, or the daemon goes.
+// Errors: ErrNoDaemon, at the latest when the daemon ends.
 func (c *Client) Units(ctx context.Context, f func(UnitReport) error) error {
 	body, err := c.send(ctx, http.MethodGet, "/v1/units", nil)
 	if err != nil {
@@ -62,6 +69,7 @@ func (c *Client) Units(ctx context.Context, f func(UnitReport) error) error {
 	defer func() { _ = body.Close() }()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxLine)
+	lines.Split(wholeLines)
 	for lines.Scan() {
 		var u UnitReport
 		if err := json.Unmarshal(lines.Bytes(), &u); err != nil {
@@ -71,10 +79,21 @@ func (c *Client) Units(ctx context.Context, f func(UnitReport) error) error {
 			return err
 		}
 	}
-	if err := lines.Err(); err != nil && ctx.Err() == nil {
+	switch err := lines.Err(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, bufio.ErrTooLong):
 		return fmt.Errorf("control: read units: %w", err)
 	}
-	return ctx.Err()
+	return fmt.Errorf("control: %s: the daemon has gone: %w", c.socket, ErrNoDaemon)
+}
+
+// wholeLines is bufio.ScanLines without the part of a line that a daemon wrote when it was killed.
+func wholeLines(data []byte, _ bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	return 0, nil, nil
 }
 
 func (c *Client) do(ctx context.Context, method, path string, request, answer any) error {
@@ -108,17 +127,28 @@ func (c *Client) send(ctx context.Context, method, path string, request any) (io
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		var network *net.OpError
-		if errors.As(err, &network) {
-			return nil, fmt.Errorf("control: %s: %w: %w", c.socket, ErrNoDaemon, network.Err)
-		}
-		return nil, fmt.Errorf("control: %s: %w", c.socket, err)
+		return nil, c.unanswered(ctx, err)
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer.Body, nil
 	}
 	defer func() { _ = answer.Body.Close() }()
 	return nil, failed(answer)
+}
+
+// unanswered says why a request got no answer.
+func (c *Client) unanswered(ctx context.Context, err error) error {
+	var request *url.Error // its text repeats the made-up address
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("control: %s: %w", c.socket, ctx.Err())
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("control: %s: %w: %w", c.socket, ErrDenied, err)
+	}
+	return fmt.Errorf("control: %s: %w: %w", c.socket, ErrNoDaemon, err)
 }
 
 func failed(answer *http.Response) error {
@@ -131,6 +161,8 @@ func failed(answer *http.Response) error {
 		return remote{f.Error, ErrNoDomain}
 	case http.StatusConflict:
 		return remote{f.Error, ErrRefused}
+	case http.StatusForbidden:
+		return remote{f.Error, ErrDenied}
 	}
 	return errors.New(f.Error)
 }

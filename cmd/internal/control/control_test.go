@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,14 +141,74 @@ func TestUnits(t *testing.T) {
 }
 
 func TestUnitsEndWithTheDaemon(t *testing.T) {
-	_, c, end := serve(t)
-	done := make(chan error)
-	go func() { done <- c.Units(context.Background(), func(UnitReport) error { return nil }) }()
-	time.Sleep(50 * time.Millisecond) // likely connected; if not, the error is another
+	b, c, end := serve(t)
+	go func() { b.units <- UnitReport{Name: "web"} }()
+	seen, done := make(chan struct{}), make(chan error)
+	go func() {
+		done <- c.Units(context.Background(), func(UnitReport) error { close(seen); return nil })
+	}()
+	<-seen
 	end()
-	if err := <-done; err != nil && !errors.Is(err, ErrNoDaemon) {
-		t.Errorf("Units = %v", err)
+	if err := <-done; !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("Units = %v; want ErrNoDaemon", err)
 	}
+}
+
+func TestUnitsEndWithTheContext(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	go func() { b.units <- UnitReport{Name: "web"} }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := c.Units(ctx, func(UnitReport) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Units = %v; want context.Canceled", err)
+	}
+	if err := c.Units(ctx, nil); !errors.Is(err, context.Canceled) || errors.Is(err, ErrNoDaemon) {
+		t.Errorf("Units of an ended context = %v; want context.Canceled", err)
+	}
+}
+
+// What a daemon can no longer say in full is no unit, and no other error than that it has gone.
+func TestDaemonKilledInMidAnswer(t *testing.T) {
+	for name, answer := range map[string]string{
+		"nothing":      "",
+		"half a head":  "HTTP/1.1 200",
+		"half a line":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12\r\n{\"lost\":7}\n{\"lost\"\r\n",
+		"no last line": "HTTP/1.1 200 OK\r\n\r\n{\"lost\":7}\n{\"lost\"",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := Listen(filepath.Join(t.TempDir(), "control.sock"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			said := make(chan error)
+			go func() { said <- say(l, answer) }()
+			err = NewClient(l.Addr().String()).Units(t.Context(), func(u UnitReport) error {
+				if u.Lost != 7 {
+					t.Errorf("unit %+v", u)
+				}
+				return nil
+			})
+			if !errors.Is(err, ErrNoDaemon) {
+				t.Errorf("Units = %v; want ErrNoDaemon", err)
+			}
+			if err := <-said; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// say answers one request with a text as it is, and hangs up.
+func say(l net.Listener, answer string) error {
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1<<10))
+	_, writeErr := io.WriteString(conn, answer)
+	return errors.Join(err, writeErr, conn.Close())
 }
 
 func TestNoDaemon(t *testing.T) {
@@ -178,6 +240,39 @@ func TestListen(t *testing.T) {
 	}
 }
 
+func TestListenReplacesSocketsOnly(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, link, dir} {
+		if l, err := Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
+			if err == nil {
+				_ = l.Close()
+			}
+			t.Errorf("Listen(%s) = %v; want it refused", path, err)
+		}
+	}
+	if text, err := os.ReadFile(link); err != nil || string(text) != "precious" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
+
+func TestDenied(t *testing.T) {
+	c := NewClient("/run/virtsentry/control.sock")
+	// As root, nothing of the file system denies: connect(2) is played.
+	denied := &url.Error{Op: "Get", URL: "http://virtsentryd/", Err: &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}}
+	err := c.unanswered(t.Context(), denied)
+	if !errors.Is(err, ErrDenied) || errors.Is(err, ErrNoDaemon) || strings.Contains(err.Error(), "http://") {
+		t.Errorf("%v; want ErrDenied", err)
+	}
+}
+
 func TestStrangerIsRefused(t *testing.T) {
 	handler := checkPeer(routes(&backend{}), silent())
 	w := httptest.NewRecorder()
@@ -185,5 +280,10 @@ func TestStrangerIsRefused(t *testing.T) {
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/domains", nil))
 	if w.Code != http.StatusForbidden {
 		t.Errorf("status %d; want 403", w.Code)
+	}
+	answer := w.Result()
+	defer func() { _ = answer.Body.Close() }()
+	if err := failed(answer); !errors.Is(err, ErrDenied) {
+		t.Errorf("%v; want ErrDenied", err)
 	}
 }

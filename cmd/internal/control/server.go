@@ -19,7 +19,7 @@ import (
 
 // Errors of a Backend, which the client gets back as the same values.
 var (
-	ErrNoDomain = errors.New("no running domain of that name, UUID or id")
+	ErrNoDomain = errors.New("no running domain of that name or UUID")
 	ErrRefused  = errors.New("refused")
 )
 
@@ -42,10 +42,13 @@ const (
 )
 
 // Listen makes the control socket, readable and writable by its owner alone. A socket that a dead daemon left behind is replaced; one that
-// answers is not.
+// answers is not, nor is anything else.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control: make directory of the socket: %w", err)
+	}
+	if err := checkSocket(path); err != nil {
+		return nil, err
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close()
@@ -61,6 +64,20 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control: listen: %w", err)
 	}
 	return l, nil
+}
+
+// checkSocket refuses what must not be replaced by a socket.
+func checkSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("control: look at the socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("control: %s is there already and no socket: not replaced (control.socket must name a path for a socket)", path)
+	}
+	return nil
 }
 
 // Serve answers requests on l until ctx ends, and closes l.
@@ -179,6 +196,6 @@ func checkPeer(next http.Handler, log logrus.FieldLogger) http.Handler {
 			log.WithFields(logrus.Fields{"uid": peer.Uid, "pid": peer.Pid}).Warn("control: refused a user who is neither root nor the daemon's")
 		}
 		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(failure{"only root and the daemon's own user may use the control socket"})
+		_ = json.NewEncoder(w).Encode(failure{ErrDenied.Error()})
 	})
 }
