@@ -11,6 +11,9 @@ import (
 // ErrNoDomain says that libvirt does not know (or no longer runs) a domain.
 var ErrNoDomain = errors.New("no such domain")
 
+// ErrClosed says that a connection was used after its Close.
+var ErrClosed = errors.New("the connection to libvirt is closed")
+
 // Keepalive of a connection: a server that does not answer this many messages, so many seconds apart, is given up.
 const (
 	keepaliveSeconds = 5
@@ -20,6 +23,9 @@ const (
 // Connection is one connection to a libvirt daemon. Its methods may be called from several goroutines.
 // It does not reconnect: when Closed is closed, make a new one and reconcile with Running.
 type Connection struct {
+	mu    sync.RWMutex // held for writing by Close, which frees conn; for reading by whoever uses conn
+	freed bool
+
 	conn                  *golibvirt.Connect
 	callbacks             []int
 	events                chan Event
@@ -44,8 +50,7 @@ func Connect(uri string) (*Connection, error) {
 		closed: make(chan struct{}),
 	}
 	if err := c.register(); err != nil {
-		_, closeErr := conn.Close()
-		return nil, errors.Join(fmt.Errorf("libvirt: register for events of %s: %w", uri, err), closeErr)
+		return nil, errors.Join(fmt.Errorf("libvirt: register for events of %s: %w", uri, err), c.Close())
 	}
 	return c, nil
 }
@@ -78,6 +83,9 @@ func (c *Connection) Closed() <-chan struct{} { return c.closed }
 func (c *Connection) Close() error {
 	var err error
 	c.closeOnce.Do(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.freed = true
 		// A broken connection has nothing left to deregister from: what counts is that libvirt lets go of our callbacks.
 		for _, id := range c.callbacks {
 			_ = c.conn.DomainEventDeregister(id)

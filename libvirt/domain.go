@@ -24,6 +24,11 @@ const (
 
 // Running lists the domains that have a QEMU process, paused ones included.
 func (c *Connection) Running() ([]Domain, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.freed {
+		return nil, fmt.Errorf("libvirt: list running domains: %w", ErrClosed)
+	}
 	list, err := c.conn.ListAllDomains(golibvirt.CONNECT_LIST_DOMAINS_ACTIVE)
 	if err != nil {
 		return nil, fmt.Errorf("libvirt: list running domains: %w", err)
@@ -52,7 +57,7 @@ func (c *Connection) Activity(uuid string) (Activity, error) {
 		switch state {
 		case golibvirt.DOMAIN_RUNNING, golibvirt.DOMAIN_BLOCKED, golibvirt.DOMAIN_SHUTDOWN:
 			activity = Running
-		case golibvirt.DOMAIN_PAUSED, golibvirt.DOMAIN_PMSUSPENDED:
+		case golibvirt.DOMAIN_PAUSED, golibvirt.DOMAIN_PMSUSPENDED, golibvirt.DOMAIN_CRASHED:
 			activity = Paused
 		}
 		return nil
@@ -68,6 +73,11 @@ func (c *Connection) Activity(uuid string) (Activity, error) {
 
 // with looks a domain up, hands it to f and frees it.
 func (c *Connection) with(uuid string, f func(*golibvirt.Domain) error) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.freed {
+		return ErrClosed
+	}
 	d, err := c.conn.LookupDomainByUUIDString(uuid)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ var eventKinds = map[golibvirt.DomainEventType]EventKind{
 	golibvirt.DOMAIN_EVENT_PMSUSPENDED: Suspended,
 	golibvirt.DOMAIN_EVENT_RESUMED:     Resumed,
 	golibvirt.DOMAIN_EVENT_STOPPED:     Stopped,
-	golibvirt.DOMAIN_EVENT_CRASHED:     Stopped,
+	golibvirt.DOMAIN_EVENT_CRASHED:     Suspended, // its QEMU may be kept; when it ends, Stopped follows
 }
 
 func (k EventKind) String() string {

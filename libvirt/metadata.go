@@ -1,7 +1,9 @@
 package libvirt
 
 import (
+	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,13 +77,7 @@ type ExplainedFeature struct {
 // (virDomainSetMetadata). It waits for the domain's modify job, so it can take as long as a migration. Errors: ErrNoDomain when the domain
 // does not run.
 func (c *Connection) SetState(uuid string, s State) error {
-	s.Since, s.Updated, s.ValidUntil = stamp(s.Since), stamp(s.Updated), stamp(s.ValidUntil)
-	if s.Unit != nil {
-		unit := *s.Unit
-		unit.Start = stamp(unit.Start)
-		s.Unit = &unit
-	}
-	text, err := xml.Marshal(s)
+	text, err := s.element()
 	if err != nil {
 		return fmt.Errorf("libvirt: domain %s: write state element: %w", uuid, err)
 	}
@@ -97,7 +93,10 @@ func (c *Connection) SetState(uuid string, s State) error {
 	return nil
 }
 
-// State reads the state element of a running domain. Errors: ErrNoDomain when the domain does not run; nil, nil when it has none.
+// ErrGarbled says that a domain's state element is none that this program writes.
+var ErrGarbled = errors.New("not a state element of virtsentry")
+
+// State reads the state element of a running domain. Errors: ErrNoDomain when the domain does not run, ErrGarbled; nil, nil when it has none.
 func (c *Connection) State(uuid string) (*State, error) {
 	var text string
 	err := c.with(uuid, func(d *golibvirt.Domain) (err error) {
@@ -119,19 +118,32 @@ func (c *Connection) State(uuid string) (*State, error) {
 	return s, nil
 }
 
-// Same says whether both are the same writing of a state: they agree in all that makes it that one, and in its time.
+// Same says whether both are the same writing of a state.
 func (s State) Same(o State) bool {
-	return s.Value == o.Value && s.Host == o.Host && s.BootID == o.BootID && s.Coverage == o.Coverage &&
-		stamp(s.Since).Equal(stamp(o.Since)) && stamp(s.Updated).Equal(stamp(o.Updated)) && stamp(s.ValidUntil).Equal(stamp(o.ValidUntil))
+	a, errA := s.element()
+	b, errB := o.element()
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
+// element is the state as it is written.
+func (s State) element() ([]byte, error) {
+	s.XMLName = xml.Name{Local: "state"}
+	s.Since, s.Updated, s.ValidUntil = stamp(s.Since), stamp(s.Updated), stamp(s.ValidUntil)
+	if s.Unit != nil {
+		unit := *s.Unit
+		unit.Start = stamp(unit.Start)
+		s.Unit = &unit
+	}
+	return xml.Marshal(s)
 }
 
 func parseState(text []byte) (*State, error) {
 	var s State
 	if err := xml.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("state element: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrGarbled, err)
 	}
 	if s.Value == "" {
-		return nil, fmt.Errorf("state element without a value")
+		return nil, fmt.Errorf("%w: no value", ErrGarbled)
 	}
 	return &s, nil
 }

@@ -77,7 +77,10 @@ func NewSession(cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("lttng: session %s: make output directory: %w", cfg.Name, err)
 	}
 	s := &Session{cfg: cfg}
-	if err := createSession(cfg.Name, cfg.Output); err != nil {
+	switch err := createSession(cfg.Name, cfg.Output); {
+	case errors.Is(err, ErrSessionExists):
+		return nil, err // the directory may be that session's
+	case err != nil:
 		return nil, errors.Join(err, s.removeOutput())
 	}
 	if err := s.configure(); err != nil {

@@ -288,16 +288,17 @@ func (s *stack) testPause(t *testing.T) {
 	if state := s.await(t, "paused"); state.Reason == nil || state.Reason.Code != "paused" {
 		t.Errorf("state %+v; want the reason paused", state)
 	}
+	resumed := time.Now()
 	s.domain(t, (*golibvirt.Domain).Resume)
 	s.within(t, "judged again", func() bool {
 		d, ok := s.status(t)
-		return ok && d.State != "paused" && d.Last != nil && d.Last.Judged
+		return ok && d.State != "paused" && d.Last != nil && d.Last.Judged && d.Last.Start.After(resumed)
 	})
 }
 
 func (s *stack) testDestroy(t *testing.T) {
 	now := time.Now()
-	time.Sleep(time.Second - now.Sub(now.Truncate(2*time.Second))%time.Second) // amid a unit
+	time.Sleep((3*time.Second - now.Sub(now.Truncate(2*time.Second))) % (2 * time.Second)) // amid a unit
 	s.domain(t, (*golibvirt.Domain).Destroy)
 	s.within(t, "the daemon lets go of the guest", func() bool {
 		_, ok := s.status(t)

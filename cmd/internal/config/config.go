@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/virtsentry/virtsentry/model"
 )
 
 // DefaultFile is where the daemon looks when it is not told.
@@ -57,6 +59,11 @@ type Judging struct {
 	Window     int     `toml:"window"`      // units that are looked at together
 	Alarm      int     `toml:"alarm"`       // so many anomalous ones of them make the domain anomalous
 	QuietUnits int     `toml:"quiet_units"` // so many normal ones in a row make it normal again
+}
+
+// Decider is the decision's part of it.
+func (j Judging) Decider() model.DeciderConfig {
+	return model.DeciderConfig{Window: j.Window, Alarm: j.Alarm, Quiet: j.QuietUnits}
 }
 
 // Profiles says where profiles are kept.
@@ -145,7 +152,11 @@ func (c *Config) check() error {
 			return fmt.Errorf("%s: %d is not a power of two", key, n)
 		}
 	}
+	c.LTTng.OutputDir = filepath.Clean(c.LTTng.OutputDir) // it is compared with what LTTng reports
 	j := c.Judging
+	if err := j.Decider().Validate(); err != nil {
+		return fmt.Errorf("judging: %w", err)
+	}
 	switch {
 	case c.LTTng.SubBufferBytes < 4096 || c.LTTng.SubBufferBytes > 16<<20:
 		return fmt.Errorf("lttng.sub_buffer_bytes: %d is not between 4096 and %d", c.LTTng.SubBufferBytes, 16<<20)
@@ -155,10 +166,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("learning.units: %d is not between 30 (a minute) and 43200 (a day)", c.Learning.Units)
 	case c.Learning.Starting < 0:
 		return errors.New("learning.starting: is negative")
-	case j.Nu < 0 || j.Nu >= 1, j.Gamma < 0, j.Level < 0 || j.Level >= 1:
+	case !(j.Nu >= 0 && j.Nu < 1), !(j.Level >= 0 && j.Level < 1), !(j.Gamma >= 0 && j.Gamma < 1e9): // so that NaN is refused
 		return errors.New("judging: nu and level lie between 0 and 1, gamma is positive")
-	case j.Window < 0 || j.Alarm < 0 || j.QuietUnits < 0 || j.Window > 0 && j.Alarm > j.Window:
-		return errors.New("judging: alarm may not be more than window, and none of window, alarm and quiet_units is negative")
 	case c.Log.Format != "text" && c.Log.Format != "json":
 		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
 	}

@@ -33,7 +33,11 @@ func TestRefused(t *testing.T) {
 		"too few units":   {"[learning]\nunits = 3\n", "learning.units: 3"},
 		"relative path":   {"[profiles]\ndir = 'profiles'\n", `profiles.dir: "profiles"`},
 		"no power of two": {"[lttng]\nsub_buffers = 3\n", "lttng.sub_buffers: 3"},
-		"alarm > window":  {"[judging]\nwindow = 2\nalarm = 3\n", "window"},
+		"alarm > window":  {"[judging]\nwindow = 2\nalarm = 3\n", "alarm at 3 of 2"},
+		"window alone":    {"[judging]\nwindow = 2\n", "judging"},
+		"window too long": {"[judging]\nwindow = 65\n", "judging"},
+		"level nan":       {"[judging]\nlevel = nan\n", "judging"},
+		"gamma inf":       {"[judging]\ngamma = inf\n", "judging"},
 		"log format":      {"[log]\nformat = 'xml'\n", "xml"},
 	}
 	for name, test := range tests {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
@@ -42,7 +43,7 @@ type judge struct {
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
 func newJudge(d libvirt.Domain, cfg config.Config, engine model.Engine, store *model.Store) (*judge, error) {
 	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, features: catalogue.Events(), wanted: cfg.Learning.Units}
-	decider, err := model.NewDecider(model.DeciderConfig{Window: cfg.Judging.Window, Alarm: cfg.Judging.Alarm, Quiet: cfg.Judging.QuietUnits})
+	decider, err := model.NewDecider(cfg.Judging.Decider())
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func newJudge(d libvirt.Domain, cfg config.Config, engine model.Engine, store *m
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		j.note = because(reasonProfile, err.Error())
-	case p.Catalogue != catalogue.Version:
+	case p.Catalogue != catalogue.Version || !slices.Equal(p.Features, j.features):
 		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature catalogue %s, this is %s", p.Catalogue, catalogue.Version))
 	default:
 		j.profile = p
@@ -75,6 +76,8 @@ func (j *judge) relearn(units int) {
 // state is what the units so far amount to.
 func (j *judge) state() (string, *control.Reason) {
 	switch {
+	case j.profile == nil && j.lossy >= unknownAfter:
+		return stateLearning, because(reasonEventsLost, fmt.Sprintf("events were lost in the last %d units; they are not learnt from", j.lossy))
 	case j.profile == nil && j.note != nil:
 		return stateLearning, j.note
 	case j.profile == nil:
@@ -127,6 +130,11 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 		j.dropped++
 		return nil
 	}
+	if n := len(j.trained.Rows); n > 0 && u.Start <= j.trained.Rows[n-1].Start {
+		// A new session after the host's clock was set back: the units before it are of another time.
+		j.dropped += n
+		j.trained.Rows = nil
+	}
 	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: values})
 	if len(j.trained.Rows) < j.wanted {
 		return nil
@@ -141,10 +149,12 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 		Level:     j.cfg.Judging.Level,
 	})
 	if err != nil {
-		// More and other units may do; until then the domain is not judged, and says so.
-		j.wanted += j.cfg.Learning.Units
+		// Other units may do; until then the domain is not judged, and says so.
+		n := len(j.trained.Rows)
+		j.dropped += n
+		j.trained.Rows = nil
 		j.note = because(reasonRefused, err.Error())
-		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, len(j.trained.Rows), err)
+		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}
 	j.profile, j.note, j.trained.Rows = p, nil, nil
 	j.decider.Reset()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,6 +24,7 @@ const (
 	reconcileEvery = 30 * time.Second // also without any sign of a lost event
 	connectRetry   = time.Second
 	connectMost    = 30 * time.Second
+	endLimit       = 25 * time.Second // for all watchers to end
 )
 
 // errDisconnected says that there is no connection to libvirt just now.
@@ -39,6 +41,7 @@ type Monitor struct {
 	units     hub
 	host      string
 	bootID    string
+	ending    atomic.Bool // the daemon ends
 
 	mu       sync.Mutex // guards the fields below
 	conn     *libvirt.Connection
@@ -74,11 +77,15 @@ func hostIdentity(log logrus.FieldLogger) (name, bootID string) {
 
 // Run watches until ctx ends. A libvirt daemon that is not there, or goes away, is waited for; domains are watched on meanwhile.
 func (m *Monitor) Run(ctx context.Context) error {
+	unlock, err := m.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := m.clear(); err != nil {
 		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	starts := m.starts(ctx)
 	for wait := connectRetry; ctx.Err() == nil; wait = min(2*wait, connectMost) {
 		conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
 		if err != nil {
@@ -89,7 +96,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		wait = connectRetry
 		m.log.WithField("uri", m.cfg.Libvirt.URI).Info("connected to libvirt")
 		m.setConnection(conn)
-		m.serve(ctx, watching, conn, starts)
+		m.serve(ctx, watching, conn)
 		if ctx.Err() != nil {
 			break
 		}
@@ -98,16 +105,37 @@ func (m *Monitor) Run(ctx context.Context) error {
 		m.log.Warn("the connection to libvirt has broken")
 	}
 	// The watchers write their last word while the connection still stands.
+	m.ending.Store(true)
 	stop()
-	m.running.Wait()
+	if !m.wait(endLimit) {
+		return fmt.Errorf("some domains were not let go of in %v: the LTTng session daemon or libvirt does not answer (virtsentryd --stopped cleans up)", endLimit)
+	}
 	if conn := m.connection(); conn != nil {
 		m.closeConnection(conn)
 	}
 	return nil
 }
 
+// wait waits for the watchers, but not longer than limit.
+func (m *Monitor) wait(limit time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		m.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
 // serve handles events of one connection until it breaks or ctx ends.
-func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection, starts <-chan libvirt.Domain) {
+func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	starts := m.starts(ctx)
 	m.reconcile(watching, conn)
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
@@ -144,8 +172,9 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 		if w := m.watcher(e.Domain.UUID); w != nil {
 			w.record.retry()
 		}
+		m.activity(e.Domain.UUID)
 	case libvirt.Stopped:
-		m.unwatch(e.Domain.UUID)
+		m.stopped(ctx, e.Domain)
 	case libvirt.Suspended, libvirt.Resumed:
 		m.activity(e.Domain.UUID)
 	case libvirt.DevicesChanged:
@@ -234,6 +263,27 @@ func (m *Monitor) forget(w *watcher) {
 	}
 }
 
+// stopped ends the watching of a domain that has stopped. The event may be of an earlier life, and the domain run again.
+func (m *Monitor) stopped(ctx context.Context, d libvirt.Domain) {
+	if conn := m.connection(); conn != nil {
+		if now, err := conn.Activity(d.UUID); err == nil && now != libvirt.Inactive {
+			m.watch(ctx, d, false)
+			return
+		}
+	}
+	m.unwatch(d.UUID)
+}
+
+// stillStarting says whether libvirt has not let the domain's CPUs run yet.
+func (m *Monitor) stillStarting(uuid string) bool {
+	conn := m.connection()
+	if conn == nil {
+		return false
+	}
+	now, err := conn.Activity(uuid)
+	return err == nil && now != libvirt.Running
+}
+
 // activity tells a watcher whether its domain is paused: read again, as the event may be old.
 func (m *Monitor) activity(uuid string) {
 	w, conn := m.watcher(uuid), m.connection()
@@ -280,8 +330,8 @@ func (m *Monitor) verify(uuid string) {
 		return
 	}
 	shown, err := conn.State(uuid)
-	if errors.Is(err, libvirt.ErrNoDomain) {
-		return
+	if err != nil && !errors.Is(err, libvirt.ErrGarbled) {
+		return // nothing is known of it, so nothing is wrong with it
 	}
 	if err == nil && shown != nil && shown.Same(*want) {
 		return

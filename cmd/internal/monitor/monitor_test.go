@@ -54,6 +54,8 @@ func (f *fakeSource) finish(ctx context.Context) (batch, error) {
 	return f.collect(ctx)
 }
 
+func (f *fakeSource) at(t int64) time.Time { return time.Unix(0, t) }
+
 func (f *fakeSource) close(context.Context) error {
 	f.closed = true
 	return nil
@@ -122,7 +124,11 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
 	b.Monitor = New(cfg, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
-	b.attach = func(libvirt.Domain, libvirt.Process) (source, error) { return b.source, nil }
+	b.attach = func(libvirt.Domain, libvirt.Process) (source, error) {
+		b.Monitor.mu.Lock()
+		defer b.Monitor.mu.Unlock()
+		return b.source, nil
+	}
 	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "4321\n")
 	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "stat"), "4321 (qemu) S"+strings.Repeat(" 1", 18)+" 500 0\n")
 	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "cmdline"), "qemu\x00-uuid\x00"+b.domain.UUID+"\x00")

@@ -29,6 +29,7 @@ type recorder struct {
 	written *libvirt.State // the last one that libvirt took
 	refused *libvirt.State // the last one, when the domain did not run (yet, or any more)
 	wake    chan struct{}
+	trouble string // the last failure that was logged; flush's own
 }
 
 func newRecorder(write func(libvirt.State) error, log logrus.FieldLogger) *recorder {
@@ -43,20 +44,24 @@ func (r *recorder) put(s libvirt.State) {
 	}
 	r.pending = append(r.pending, s)
 	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.poke()
 }
 
 // retry writes again what was refused because the domain did not run.
 func (r *recorder) retry() {
 	r.mu.Lock()
-	s := r.refused
+	if r.refused != nil && len(r.pending) == 0 && !r.writing { // else there is newer news
+		r.pending = append(r.pending, *r.refused)
+	}
 	r.refused = nil
 	r.mu.Unlock()
-	if s != nil {
-		r.put(*s)
+	r.poke()
+}
+
+func (r *recorder) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -70,19 +75,39 @@ func (r *recorder) settled() *libvirt.State {
 	return r.written
 }
 
-// run writes until ctx ends, and then what is left, for a short time.
+// run writes until ctx ends, and then the newest of what is left, for a short time.
 func (r *recorder) run(ctx context.Context) {
 	for {
 		wait := r.flush()
 		select {
 		case <-ctx.Done():
-			for end := time.Now().Add(recordLast); time.Now().Before(end) && r.flush() > 0; {
-				time.Sleep(recordRetry / 10)
-			}
+			r.last()
 			return
 		case <-r.wake:
 		case <-timer(wait):
 		}
+	}
+}
+
+// last writes the newest state that is left, and waits for it no longer than recordLast.
+func (r *recorder) last() {
+	r.mu.Lock()
+	if n := len(r.pending); n > 1 {
+		r.pending = r.pending[n-1:]
+	}
+	r.mu.Unlock()
+	written := make(chan struct{})
+	end := time.Now().Add(recordLast)
+	go func() {
+		defer close(written)
+		for r.flush() > 0 && time.Now().Before(end) {
+			time.Sleep(recordRetry / 10)
+		}
+	}()
+	select {
+	case <-written:
+	case <-time.After(recordLast):
+		r.log.Warn("the last state was not recorded in time")
 	}
 }
 
@@ -112,6 +137,7 @@ func (r *recorder) flush() time.Duration {
 		r.mu.Unlock()
 		switch {
 		case err == nil:
+			r.trouble = ""
 		case errors.Is(err, libvirt.ErrNoDomain): // nobody is left to tell, or nobody there yet
 			if !more {
 				return 0
@@ -119,7 +145,10 @@ func (r *recorder) flush() time.Duration {
 		case more: // newer news: this one has been overtaken
 			r.log.WithError(err).Warn("a change of state was not recorded")
 		default:
-			r.log.WithError(err).Warn("the state was not recorded; trying again")
+			if text := err.Error(); text != r.trouble {
+				r.trouble = text
+				r.log.WithError(err).Warn("the state was not recorded; trying again")
+			}
 			r.mu.Lock()
 			if len(r.pending) == 0 {
 				r.pending = append(r.pending, s)

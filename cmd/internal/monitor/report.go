@@ -29,9 +29,9 @@ func (w *watcher) take(b batch) {
 
 // unit learns or judges one unit and reports it.
 func (w *watcher) unit(u unit.Unit) {
-	start := time.Unix(0, u.Start)
+	start := w.source.at(u.Start)
 	report := control.UnitReport{
-		Domain: w.domain.UUID, Name: w.domain.Name, Start: start.UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
+		Domain: w.domain.UUID, Name: w.domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
 		Counts: map[string]uint64{},
 	}
 	for i, n := range u.Counts {
@@ -49,8 +49,18 @@ func (w *watcher) unit(u unit.Unit) {
 			w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
 		}
 	}
-	w.count(u, &report)
+	shown := report // what others read is not changed any more
+	w.count(u, &shown)
 	report.State = w.refresh()
+	final := report
+	w.edit(func(d *control.DomainStatus) {
+		if d.Last == &shown {
+			d.Last = &final
+		}
+		if d.Alarm == &shown {
+			d.Alarm = &final
+		}
+	})
 	w.m.units.publish(report)
 }
 

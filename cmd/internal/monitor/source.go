@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,9 @@ type source interface {
 	finish(ctx context.Context) (batch, error)
 	// close lets go of everything, also without finish.
 	close(ctx context.Context) error
+	// at turns a time of the trace's clock, nanoseconds, into one that can be compared with time.Now(), whatever was done to the host's
+	// wall clock since the session began.
+	at(t int64) time.Time
 }
 
 // batch is what one collection yields.
@@ -67,6 +71,11 @@ func (m *Monitor) attachUST(d libvirt.Domain, p libvirt.Process) (source, error)
 		SubBufferBytes: m.cfg.LTTng.SubBufferBytes, SubBuffers: m.cfg.LTTng.SubBuffers,
 	}
 	session, err := lttng.NewSession(cfg)
+	if errors.Is(err, lttng.ErrSessionExists) { // one of ours, of this very process, that could not be ended in time
+		if err = lttng.DestroySession(name); err == nil {
+			session, err = lttng.NewSession(cfg)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
 	}
@@ -166,6 +175,13 @@ func (s *ustSource) begin(chunk string, until uint64) error {
 	return nil
 }
 
+func (s *ustSource) at(t int64) time.Time {
+	if s.clock == nil {
+		return time.Unix(0, t)
+	}
+	return time.Now().Add(time.Duration(t - s.clock.NS(monotonic())))
+}
+
 func (s *ustSource) close(context.Context) error { return s.session.Destroy() }
 
 // monotonic reads the clock that LTTng-UST stamps events with.
@@ -180,8 +196,8 @@ func monotonic() uint64 {
 // clear ends the sessions that an earlier daemon with the same output directory left behind.
 func (m *Monitor) clear() error {
 	sessions, err := lttng.Sessions()
-	if err != nil {
-		return err
+	if errors.Is(err, lttng.ErrNoSessionDaemon) {
+		err = nil // sessions do not outlive their daemon; their files do
 	}
 	for _, s := range sessions {
 		if !strings.HasPrefix(s.Name, sessionPrefix) || filepath.Dir(s.Path) != m.cfg.LTTng.OutputDir {

@@ -28,6 +28,7 @@ const (
 	reasonNoAccess      = "no-access"
 	reasonNoTracePoints = "no-trace-points"
 	reasonAttachFailed  = "attach-failed"
+	reasonCollectFailed = "collect-failed"
 	reasonProfile       = "profile-unusable"
 	reasonRefused       = "training-refused"
 	reasonStopped       = "daemon-stopped"

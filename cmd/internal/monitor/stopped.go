@@ -2,14 +2,25 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/libvirt"
 )
 
 // MarkStopped is for after the end of a daemon, however it ended: it ends the recording sessions that are left, and says blind of every
 // running domain of which the daemon had said anything else, so that nobody goes on believing a state that nobody keeps.
+// Errors: a daemon with the same lttng.output_dir still runs.
 func (m *Monitor) MarkStopped() error {
+	unlock, err := m.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	clearErr := m.clear()
 	conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
 	if err != nil {
@@ -46,3 +57,20 @@ func (m *Monitor) markStopped(conn *libvirt.Connection, d libvirt.Domain) error 
 
 // foreverBlind is how long a domain that nobody watches may be believed to be blind: as long as the host runs.
 const foreverBlind = 10 * 365 * 24 * time.Hour
+
+// lock makes sure that one daemon at a time uses the output directory: each ends the sessions in it that are not its own. The kernel lets go of the lock
+// when the process ends, however it ends.
+func (m *Monitor) lock() (unlock func(), err error) {
+	dir := m.cfg.LTTng.OutputDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make lttng.output_dir: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock lttng.output_dir: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lttng.output_dir %s is in use by another virtsentryd (stop it, or set another directory): %w", dir, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}

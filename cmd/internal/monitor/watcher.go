@@ -2,9 +2,7 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,22 +11,10 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
-	"github.com/virtsentry/virtsentry/lttng"
-	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-const (
-	// collectDelay is how long after a unit's end it is collected; spread adds a part that differs from domain to domain.
-	collectDelay = 100 * time.Millisecond
-	spread       = 300 * time.Millisecond
-	collectLimit = 10 * time.Second // for one rotation
-	closeLimit   = 10 * time.Second // for the last one
-	// registerLimit is how long an attached QEMU may take to register with LTTng before its domain counts as blind.
-	registerLimit = 6 * time.Second
-	attachRetry   = 2 * time.Second
-	attachMost    = 30 * time.Second // between tries
-	requestQueue  = 16
-)
+// requestQueue bounds what waits to be done on a watcher's goroutine.
+const requestQueue = 16
 
 // watcher watches one domain from the moment it runs until its QEMU is gone. One goroutine runs it; the rest talks to it through do, stop and status.
 type watcher struct {
@@ -37,7 +23,7 @@ type watcher struct {
 	log    logrus.FieldLogger
 	judge  *judge
 	record *recorder
-	early  bool // the domain's CPUs did not run yet when watching began; set before run
+	early  bool // libvirt was still starting the domain when watching began; set before run
 
 	requests chan func()
 	cancel   context.CancelFunc
@@ -53,6 +39,8 @@ type watcher struct {
 	paused   bool
 	pausedAt time.Time       // wall clock; units that end before it are whole
 	resumed  time.Time       // units that start before it are not judged
+	failures int             // collections that failed, one after the other
+	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
 	devices  []libvirt.Device
 	known    bool      // devices have been read
@@ -118,69 +106,15 @@ func (w *watcher) run(ctx context.Context) {
 	defer func() { stopWriting(); writer.Wait() }()
 
 	w.refresh()
-	if !w.attach(ctx) {
-		w.leave()
-		return
+	if w.attach(ctx) {
+		w.loop(ctx)
+		w.detach()
 	}
-	w.loop(ctx)
-	w.detach()
-	w.leave()
-}
-
-// attach finds the domain's process and attaches a source to it, trying again until ctx ends. It says whether there is one.
-func (w *watcher) attach(ctx context.Context) bool {
-	for wait := attachRetry; ; wait = min(2*wait, attachMost) {
-		err := w.tryAttach()
-		if err == nil {
-			return true
-		}
-		w.blindness(attachReason(err))
-		w.log.WithError(err).Warn("not attached; trying again")
-		if !w.sleep(ctx, wait) {
-			return false
-		}
+	// Where the whole daemon ends and the guest goes on, nobody watches it from now on. In other cases somebody does, or there is none.
+	if w.m.ending.Load() && (w.proc.PID == 0 || w.m.processes.Alive(w.proc)) {
+		w.blindness(because(reasonStopped, "virtsentryd has stopped watching"))
 	}
-}
-
-func (w *watcher) tryAttach() error {
-	proc, err := w.m.processes.Find(w.domain)
-	if err != nil {
-		return err
-	}
-	age, err := w.m.processes.Age(proc)
-	if err != nil {
-		return err
-	}
-	s, err := w.m.attach(w.domain, proc)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	w.edit(func(d *control.DomainStatus) {
-		w.proc, d.PID = proc, proc.PID
-		if d.Missed = age.Seconds(); w.early {
-			d.Missed = 0
-		}
-	})
-	w.early = false // a second session of the same process comes late
-	w.booted, w.source, w.attached, w.heard = now.Add(-age), s, now, false
-	w.blind = nil
-	w.log.WithFields(logrus.Fields{"pid": proc.PID, "missed_seconds": w.status().Missed}).Info("attached")
-	w.refresh()
-	return nil
-}
-
-func attachReason(err error) *control.Reason {
-	code := reasonAttachFailed
-	switch {
-	case errors.Is(err, libvirt.ErrNoProcess):
-		code = reasonNoProcess
-	case errors.Is(err, lttng.ErrNoSessionDaemon):
-		code = reasonNoDaemon
-	case errors.Is(err, lttng.ErrPermission):
-		code = reasonNoAccess
-	}
-	return because(code, err.Error())
+	w.log.Info("detached")
 }
 
 // sleep serves requests for a while; false when ctx ended.
@@ -197,85 +131,4 @@ func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
 			return true
 		}
 	}
-}
-
-// loop collects after the end of each unit until ctx ends or the process is gone.
-func (w *watcher) loop(ctx context.Context) {
-	for w.sleep(ctx, w.untilCollect()) {
-		w.collect(ctx)
-		if !w.m.processes.Alive(w.proc) {
-			w.log.Info("its QEMU has ended")
-			return
-		}
-		if w.source == nil && !w.attach(ctx) {
-			return
-		}
-	}
-}
-
-// untilCollect is the time until shortly after the next multiple of two seconds.
-func (w *watcher) untilCollect() time.Duration {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(w.domain.UUID))
-	offset := collectDelay + time.Duration(h.Sum32())%spread
-	now := time.Now().Add(-offset)
-	return unit.Width - now.Sub(now.Truncate(unit.Width))
-}
-
-func (w *watcher) collect(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, collectLimit)
-	defer cancel()
-	b, err := w.source.collect(limited)
-	if ctx.Err() != nil {
-		return
-	}
-	if errors.Is(err, errUnreadable) {
-		// Its units are marked as lossy; until a chunk can be read again, nothing is known of the domain.
-		w.blind = because(reasonUnreadable, err.Error())
-		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
-	} else if len(b.units) > 0 {
-		w.blind = nil
-	}
-	w.take(b)
-	if err != nil {
-		w.trouble(err)
-		return
-	}
-	if !w.heard && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
-		w.blindness(because(reasonNoTracePoints, fmt.Sprintf(
-			"QEMU (process %d) has not registered with LTTng: it needs the ust trace backend, and access to LTTng's socket and /dev/shm/lttng-ust-wait-*", w.proc.PID)))
-	}
-}
-
-// trouble is what to do when a collection failed.
-func (w *watcher) trouble(err error) {
-	w.log.WithError(err).Error("could not collect")
-	if errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession) {
-		// The session is gone with its daemon: attach again when there is one.
-		_ = w.source.close(context.Background())
-		w.source = nil
-		w.blindness(attachReason(err))
-	}
-}
-
-// detach ends the source and judges what it still gives.
-func (w *watcher) detach() {
-	if w.source == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-	defer cancel()
-	b, err := w.source.finish(ctx)
-	w.take(b)
-	if err = errors.Join(err, w.source.close(ctx)); err != nil {
-		w.log.WithError(err).Warn("the last units were not read in full")
-	}
-}
-
-// leave says for the last time what is true: where the domain still runs, nobody watches it now.
-func (w *watcher) leave() {
-	if w.proc.PID == 0 || w.m.processes.Alive(w.proc) {
-		w.blindness(because(reasonStopped, "virtsentryd has stopped watching"))
-	}
-	w.log.Info("detached")
 }

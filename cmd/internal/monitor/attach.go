@@ -1,0 +1,177 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+const (
+	// collectDelay is how long after a unit's end it is collected; spread adds a part that differs from domain to domain.
+	collectDelay = 100 * time.Millisecond
+	spread       = 300 * time.Millisecond
+	collectLimit = 10 * time.Second // for one rotation
+	closeLimit   = 10 * time.Second // for the last one
+	// registerLimit is how long an attached QEMU may take to register with LTTng before its domain counts as blind.
+	registerLimit = 6 * time.Second
+	attachRetry   = 2 * time.Second
+	attachMost    = 30 * time.Second // between tries
+	// failuresMost is how many collections may fail, one after the other, before the session is given up and another one is made.
+	failuresMost = 3
+)
+
+// attach finds the domain's process and attaches a source to it, trying again until ctx ends. It says whether there is one.
+func (w *watcher) attach(ctx context.Context) bool {
+	for wait := attachRetry; ; wait = min(2*wait, attachMost) {
+		err := w.tryAttach()
+		if err == nil {
+			return true
+		}
+		w.blindness(attachReason(err))
+		w.complain(err, "not attached; trying again")
+		if !w.sleep(ctx, wait) {
+			return false
+		}
+	}
+}
+
+func (w *watcher) tryAttach() error {
+	proc, err := w.m.processes.Find(w.domain)
+	if err != nil {
+		return err
+	}
+	age, err := w.m.processes.Age(proc)
+	if err != nil {
+		return err
+	}
+	s, err := w.m.attach(w.domain, proc)
+	if err != nil {
+		return err
+	}
+	if w.proc.PID == 0 { // not again after a restart of the session daemon: what was seen before was seen
+		missed := age.Seconds()
+		if w.early && w.m.stillStarting(w.domain.UUID) {
+			missed = 0
+		}
+		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
+	}
+	now := time.Now()
+	w.booted, w.source, w.attached, w.heard = now.Add(-age), &patient{source: s}, now, false
+	w.blind, w.failures, w.trouble = nil, 0, ""
+	w.log.WithFields(logrus.Fields{"pid": proc.PID, "missed_seconds": w.status().Missed}).Info("attached")
+	w.refresh()
+	return nil
+}
+
+func attachReason(err error) *control.Reason {
+	code := reasonAttachFailed
+	switch {
+	case errors.Is(err, libvirt.ErrNoProcess):
+		code = reasonNoProcess
+	case errors.Is(err, lttng.ErrNoSessionDaemon):
+		code = reasonNoDaemon
+	case errors.Is(err, lttng.ErrPermission):
+		code = reasonNoAccess
+	}
+	return because(code, err.Error())
+}
+
+// complain logs an error, but not the same one again and again.
+func (w *watcher) complain(err error, what string) {
+	if text := err.Error(); text != w.trouble {
+		w.trouble = text
+		w.log.WithError(err).Warn(what)
+	}
+}
+
+// loop collects after the end of each unit until ctx ends or the process is gone.
+func (w *watcher) loop(ctx context.Context) {
+	for w.sleep(ctx, w.untilCollect()) {
+		w.collect()
+		if !w.m.processes.Alive(w.proc) {
+			w.log.Info("its QEMU has ended")
+			return
+		}
+		if w.source == nil && !w.attach(ctx) {
+			return
+		}
+	}
+}
+
+// untilCollect is the time until shortly after the next multiple of two seconds.
+func (w *watcher) untilCollect() time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(w.domain.UUID))
+	offset := collectDelay + time.Duration(h.Sum32())%spread
+	now := time.Now().Add(-offset)
+	return unit.Width - now.Sub(now.Truncate(unit.Width))
+}
+
+func (w *watcher) collect() {
+	ctx, cancel := context.WithTimeout(context.Background(), collectLimit)
+	defer cancel()
+	b, err := w.source.collect(ctx)
+	switch {
+	case errors.Is(err, errUnreadable):
+		// Its units are marked as lossy; until a chunk can be read again, nothing is known of the domain.
+		w.blind = because(reasonUnreadable, err.Error())
+		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
+	case err == nil && len(b.units) > 0:
+		w.blind, w.failures, w.trouble = nil, 0, ""
+	}
+	w.take(b)
+	if err != nil {
+		w.failed(err)
+		return
+	}
+	if !w.heard && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
+		w.blindness(because(reasonNoTracePoints, fmt.Sprintf(
+			"QEMU (process %d) has not registered with LTTng: it needs the ust trace backend, and access to LTTng's socket and /dev/shm/lttng-ust-wait-*", w.proc.PID)))
+	}
+}
+
+// failed is what follows when a collection failed: nothing is seen, and a session that does not recover is given up.
+func (w *watcher) failed(err error) {
+	w.complain(err, "could not collect")
+	if errors.Is(err, errUnreadable) {
+		return // the session itself is well
+	}
+	w.failures++
+	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession)
+	if gone || w.failures >= failuresMost {
+		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+		defer cancel()
+		if closeErr := w.source.close(ctx); closeErr != nil && !gone {
+			w.log.WithError(closeErr).Warn("a session was given up")
+		}
+		w.source = nil
+	}
+	why := attachReason(err)
+	if why.Code == reasonAttachFailed {
+		why.Code = reasonCollectFailed
+	}
+	w.blindness(why)
+}
+
+// detach ends the source and judges what it still gives.
+func (w *watcher) detach() {
+	if w.source == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	b, err := w.source.finish(ctx)
+	w.take(b)
+	if err = errors.Join(err, w.source.close(ctx)); err != nil {
+		w.log.WithError(err).Warn("the last units were not read in full")
+	}
+}

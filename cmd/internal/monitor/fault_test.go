@@ -1,0 +1,166 @@
+package monitor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+)
+
+// A collection that fails in any way leaves no state standing, and the session is made anew when it does not recover.
+func TestFailingCollections(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	first := b.source
+	second := &fakeSource{next: batch{registered: true}}
+	b.Monitor.mu.Lock()
+	b.source = second
+	b.Monitor.mu.Unlock()
+	first.mu.Lock()
+	first.err = errors.New("the consumer is gone")
+	first.mu.Unlock()
+	b.await(stateBlind, reasonCollectFailed)
+	b.await(stateLearning, "")
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if !first.closed {
+		t.Error("the session that failed was not ended")
+	}
+}
+
+// An event of a domain's earlier life does not end the watching of the present one.
+func TestLateStopped(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	w := b.watcher(b.domain.UUID)
+	b.event(t.Context(), libvirt.Event{Kind: libvirt.Stopped, Domain: b.domain})
+	time.Sleep(100 * time.Millisecond)
+	if now := b.watcher(b.domain.UUID); now != w || w.stopping.Load() {
+		t.Errorf("watcher %p, stopping %v; want the same one, not stopping", now, w.stopping.Load())
+	}
+}
+
+// What a client reads is not changed while it reads.
+func TestStatusWhileJudging(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+	b.await(stateNormal, "")
+	ctx, stop := context.WithCancel(t.Context())
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := json.Marshal(b.Domains()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	b.source.put(batch{units: load(100, time.Now().Add(200*time.Second), 20, 0)})
+	b.await(stateAnomalous, "")
+	stop()
+	reader.Wait()
+}
+
+func TestRecorderEndsInTime(t *testing.T) {
+	release := make(chan struct{})
+	var mu sync.Mutex
+	var written []string
+	r := newRecorder(func(s libvirt.State) error {
+		<-release
+		mu.Lock()
+		defer mu.Unlock()
+		written = append(written, s.Value)
+		return nil
+	}, silent())
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		r.run(ctx)
+		close(ended)
+	}()
+	for _, v := range []string{"a", "b", "c"} {
+		r.put(libvirt.State{Value: v})
+	}
+	stop()
+	close(release)
+	<-ended
+	mu.Lock()
+	defer mu.Unlock()
+	if n := len(written); n == 0 || written[n-1] != "c" {
+		t.Errorf("written %v; want the newest last", written)
+	}
+}
+
+// What was refused while the domain was being started is written again, but never over newer news.
+func TestRecorderRetry(t *testing.T) {
+	refuse := true
+	var written []string
+	r := newRecorder(func(s libvirt.State) error {
+		if refuse {
+			return libvirt.ErrNoDomain
+		}
+		written = append(written, s.Value)
+		return nil
+	}, silent())
+	r.put(libvirt.State{Value: "old"})
+	r.flush()
+	refuse = false
+	r.retry()
+	r.flush()
+	if len(written) != 1 || written[0] != "old" {
+		t.Errorf("written %v; want the state that was refused", written)
+	}
+
+	refuse = true
+	r.put(libvirt.State{Value: "older"})
+	r.flush()
+	refuse = false
+	r.put(libvirt.State{Value: "newer"})
+	r.retry()
+	r.flush()
+	if last := written[len(written)-1]; last != "newer" || len(written) != 2 {
+		t.Errorf("written %v; want nothing after the newer state", written)
+	}
+}
+
+// A source that hangs does not hold up its caller, and what comes late is not lost.
+func TestPatient(t *testing.T) {
+	slow := &fakeSource{next: batch{registered: true, units: load(1, time.Now(), 1, 0)}}
+	slow.mu.Lock()
+	p := &patient{source: slow}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.collect(over); !errors.Is(err, errSilent) {
+		t.Errorf("collect from a source that hangs = %v; want errSilent", err)
+	}
+	slow.mu.Unlock()
+	b, err := p.finish(t.Context())
+	if err != nil || len(b.units) != 1 || !slow.finished {
+		t.Errorf("finish = %+v, %v; want the unit that came late", b, err)
+	}
+}
+
+func TestOneDaemonADirectory(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	if err := b.MarkStopped(); err == nil {
+		t.Error("MarkStopped beside a daemon that runs: no error")
+	}
+	b.await(stateLearning, "")
+	b.end()
+	if err := b.MarkStopped(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Profiles are comparable only under the same catalogue, so another set of features needs another version.
+func TestCatalogueVersion(t *testing.T) {
+	if got := len(catalogue.Events()); catalogue.Version != "counts/1" || got != 22 {
+		t.Errorf("catalogue %s has %d features: when features change, so must the version, and this test", catalogue.Version, got)
+	}
+}

@@ -1,0 +1,80 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errSilent says that a source did not answer in time.
+var errSilent = errors.New("the LTTng session daemon does not answer in time (restart lttng-sessiond)")
+
+// patient calls a source on goroutines of their own and does not wait for ever: liblttng-ctl has no deadlines, so a session daemon that hangs
+// would hold up everything that waits for it. What comes late is returned by the next call. One goroutine uses it.
+type patient struct {
+	source  source
+	pending chan result // a call that is under way
+}
+
+type result struct {
+	batch batch
+	err   error
+}
+
+func (p *patient) collect(ctx context.Context) (batch, error) {
+	return p.call(ctx, func() (batch, error) { return p.source.collect(ctx) })
+}
+
+func (p *patient) finish(ctx context.Context) (batch, error) {
+	var late batch
+	if p.pending != nil {
+		var err error
+		if late, err = p.call(ctx, nil); errors.Is(err, errSilent) {
+			return late, err
+		}
+	}
+	b, err := p.call(ctx, func() (batch, error) { return p.source.finish(ctx) })
+	b.units = append(late.units, b.units...)
+	b.late += late.late
+	return b, err
+}
+
+func (p *patient) close(ctx context.Context) error {
+	if p.pending != nil {
+		if _, err := p.call(ctx, nil); errors.Is(err, errSilent) {
+			return err
+		}
+	}
+	_, err := p.call(ctx, func() (batch, error) { return batch{}, p.source.close(ctx) })
+	return err
+}
+
+func (p *patient) at(t int64) time.Time { return p.source.at(t) }
+
+// call starts f, unless a call is under way, and waits for its result until ctx ends.
+func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, error) {
+	if p.pending == nil {
+		ended := make(chan result, 1)
+		p.pending = ended
+		go func() {
+			b, err := f()
+			ended <- result{b, err}
+		}()
+	}
+	// What f says of a deadline that it has kept itself is better than that there was one.
+	grace := time.NewTimer(time.Second)
+	defer grace.Stop()
+	select {
+	case r := <-p.pending:
+		p.pending = nil
+		return r.batch, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-p.pending:
+		p.pending = nil
+		return r.batch, r.err
+	case <-grace.C:
+		return batch{}, errSilent
+	}
+}
