@@ -3,12 +3,11 @@
 
 GO      := packaging/go
 BIN     := bin
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh clean
+.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh compare clean
 
 all: build
 
@@ -42,7 +41,7 @@ test: lab-deps build
 	@packaging/lab/image/build >/dev/null
 	@$(GO) test -race -tags integration -p 1 -timeout 40m $(TESTS)
 
-# Without the real stack, and without root.
+# Without the real stack. As everywhere, root is needed when packages are missing, and only then.
 unit-test: deps
 	@$(GO) test -race $(TESTS)
 
@@ -57,6 +56,11 @@ lint: deps
 fresh: deps
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
+
+# Traces (directories) as virtsentry reads them and as babeltrace2 does, event for event.
+TRACE ?= $(wildcard testdata/traces/*/)
+compare: build
+	@$(BIN)/virtsentry-lab compare $(TRACE)
 
 clean:
 	rm -rf $(BIN)
