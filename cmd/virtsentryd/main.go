@@ -16,7 +16,9 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
+	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/libsvm"
+	"github.com/virtsentry/virtsentry/model/libsvmgo"
 )
 
 func main() {
@@ -51,7 +53,7 @@ func command() *cobra.Command {
 				return err
 			}
 			if stopped {
-				return monitor.New(cfg, libsvm.Engine{}, log).MarkStopped()
+				return monitor.New(cfg, engine(cfg.Judging.Engine), log).MarkStopped()
 			}
 			return run(c.Context(), cfg, log)
 		},
@@ -70,7 +72,7 @@ func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
 	// Whichever of the two ends first ends the other.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := monitor.New(cfg, libsvm.Engine{}, log)
+	m := monitor.New(cfg, engine(cfg.Judging.Engine), log)
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -79,6 +81,14 @@ func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
 	err = m.Run(ctx)
 	cancel()
 	return errors.Join(err, <-served)
+}
+
+// engine is the one that the configuration prefers; where its solution is not certified, the other one solves the problem.
+func engine(name string) model.Engine {
+	if name == config.EngineLibSVMGo {
+		return model.Fallback{First: libsvmgo.Engine{}, Second: libsvm.Engine{}}
+	}
+	return model.Fallback{First: libsvm.Engine{}, Second: libsvmgo.Engine{}}
 }
 
 func logger(cfg config.Log, to io.Writer) (*logrus.Logger, error) {

@@ -21,6 +21,12 @@ const DefaultFile = "/etc/virtsentry/virtsentry.toml"
 // DefaultSocket is the control socket that daemon and command agree on when neither is told.
 const DefaultSocket = "/run/virtsentry/control.sock"
 
+// The engines that Judging.Engine may name.
+const (
+	EngineLibSVM   = "libsvm"
+	EngineLibSVMGo = "libsvm-go"
+)
+
 // Config is the whole configuration.
 type Config struct {
 	Libvirt  Libvirt  `toml:"libvirt"`
@@ -53,6 +59,7 @@ type Learning struct {
 
 // Judging holds the parameters of the one-class SVM and of the decision over a sequence of units. Zero: the model's own default.
 type Judging struct {
+	Engine     string  `toml:"engine"` // that solves the SVM: libsvm or libsvm-go; the other one is taken where its solution fails the certificate
 	Nu         float64 `toml:"nu"`
 	Gamma      float64 `toml:"gamma"`
 	Level      float64 `toml:"level"`       // tail probability at or below which a unit counts as anomalous
@@ -98,6 +105,7 @@ func Default() Config {
 		Libvirt:  Libvirt{URI: "qemu:///system", RunDir: "/run/libvirt"},
 		LTTng:    LTTng{OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8},
 		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},
+		Judging:  Judging{Engine: EngineLibSVM},
 		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},
 		Control:  Control{Socket: DefaultSocket},
 		Log:      Log{Level: "info", Format: "text"},
@@ -168,6 +176,8 @@ func (c *Config) check() error {
 		return errors.New("learning.starting: is negative")
 	case !(j.Nu >= 0 && j.Nu < 1), !(j.Level >= 0 && j.Level < 1), !(j.Gamma >= 0 && j.Gamma < 1e9): // so that NaN is refused
 		return errors.New("judging: nu and level lie between 0 and 1, gamma is positive")
+	case j.Engine != EngineLibSVM && j.Engine != EngineLibSVMGo:
+		return fmt.Errorf("judging.engine: %q is neither %s nor %s", j.Engine, EngineLibSVM, EngineLibSVMGo)
 	case c.Log.Format != "text" && c.Log.Format != "json":
 		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
 	}

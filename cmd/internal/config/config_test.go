@@ -38,6 +38,7 @@ func TestRefused(t *testing.T) {
 		"window too long": {"[judging]\nwindow = 65\n", "judging"},
 		"level nan":       {"[judging]\nlevel = nan\n", "judging"},
 		"gamma inf":       {"[judging]\ngamma = inf\n", "judging"},
+		"engine":          {"[judging]\nengine = 'svmlight'\n", "svmlight"},
 		"log format":      {"[log]\nformat = 'xml'\n", "xml"},
 	}
 	for name, test := range tests {
