@@ -52,7 +52,8 @@ func writeUnit(w io.Writer, u control.UnitReport) error {
 	if u.Judged {
 		score, p = fmt.Sprintf("%.2f", u.Score), fmt.Sprintf("%.3f", u.PValue)
 	}
-	_, err := fmt.Fprintf(w, "%-8s  %-16s %-10s %8s %8s %6d  %s\n", clock(u.Start), u.Name, u.State, score, p, u.Lost, u.Sentence)
+	line := fmt.Sprintf("%-8s  %-16s %-10s %8s %8s %6d  %s", clock(u.Start), oneLine(u.Name), u.State, score, p, u.Lost, oneLine(u.Sentence))
+	_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
 	return err
 }
 
@@ -72,7 +73,7 @@ func explainCommand(client func() *control.Client) *cobra.Command {
 		case *format == "json":
 			return writeJSON(w, d.Alarm)
 		case d.Alarm == nil:
-			_, err = fmt.Fprintf(w, "%s: no unit has been anomalous since the daemon attached; state %s, %d units judged\n", d.Name, d.State, d.Units.Judged)
+			_, err = fmt.Fprintf(w, "%s: no unit has been anomalous since the daemon attached; state %s, %d units judged\n", oneLine(d.Name), d.State, d.Units.Judged)
 			return err
 		}
 		return writeExplanation(w, d)
@@ -82,11 +83,11 @@ func explainCommand(client func() *control.Client) *cobra.Command {
 
 func writeExplanation(w io.Writer, d control.DomainStatus) error {
 	u := d.Alarm
-	_, _ = fmt.Fprintf(w, "%s is %s. Newest anomalous unit: %s, score %.2f, p-value %.3f.\n", d.Name, d.State, clock(u.Start), u.Score, u.PValue)
+	_, _ = fmt.Fprintf(w, "%s is %s. Newest anomalous unit: %s, score %.2f, p-value %.3f.\n", oneLine(d.Name), d.State, clock(u.Start), u.Score, u.PValue)
 	if u.Lost > 0 {
 		_, _ = fmt.Fprintf(w, "Up to %d events were lost in it: its counts are lower bounds.\n", u.Lost)
 	}
-	_, _ = fmt.Fprintf(w, "%s\n\n", u.Sentence)
+	_, _ = fmt.Fprintf(w, "%s\n\n", oneLine(u.Sentence))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "SUBSYSTEM\tFEATURE\tOBSERVED\tUSUAL\tDEVIATION\tMEANING")
 	for _, v := range u.Explain {
@@ -109,7 +110,7 @@ func learnCommand(client func() *control.Client) *cobra.Command {
 		if err := client().Learn(c.Context(), args[0], units); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "%s: learning\n", strings.TrimSpace(args[0]))
+		_, err := fmt.Fprintf(c.OutOrStdout(), "%s: learning\n", oneLine(args[0]))
 		return err
 	}
 	return c

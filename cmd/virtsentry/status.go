@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +78,7 @@ func writeDomains(w io.Writer, list []control.DomainStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "NAME\tSTATE\tCOVERAGE\tSINCE\tUNITS\tLOSSY\tPROFILE\tREASON")
 	for _, d := range list {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.Name, d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), reason(d))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", oneLine(d.Name), d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), shortened(reason(d), maxReason))
 	}
 	return t.Flush()
 }
@@ -85,7 +86,7 @@ func writeDomains(w io.Writer, list []control.DomainStatus) error {
 func writeDomain(w io.Writer, d control.DomainStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { _, _ = fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
-	line("Name", "%s", d.Name)
+	line("Name", "%s", oneLine(d.Name))
 	line("UUID", "%s", d.UUID)
 	if d.PID != 0 {
 		line("QEMU process", "%d", d.PID)
@@ -96,7 +97,7 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	}
 	line("Coverage", "%s", d.Coverage)
 	for _, u := range d.Unseen {
-		line("Not seen", "%s %s: %s", u.Kind, u.Name, u.Why)
+		line("Not seen", "%s %s: %s", u.Kind, oneLine(u.Name), oneLine(u.Why))
 	}
 	if d.Missed > 0 {
 		line("Not seen", "the first %.0f s: QEMU was attached to while the guest ran", d.Missed)
@@ -125,9 +126,34 @@ func reason(d control.DomainStatus) string {
 	if d.Reason == nil {
 		return "-"
 	}
-	return d.Reason.Code + ": " + strings.ReplaceAll(d.Reason.Text, "\n", " ")
+	return d.Reason.Code + ": " + oneLine(d.Reason.Text)
 }
 
-func since(t time.Time) string { return time.Since(t).Truncate(time.Second).String() }
+// maxReason bounds a reason in the table of all domains, in runes: a domain a line.
+const maxReason = 80
+
+// shortened cuts a text to so many runes and shows that it did.
+func shortened(s string, most int) string {
+	runes := []rune(s)
+	if len(runes) <= most {
+		return s
+	}
+	return strings.TrimRightFunc(string(runes[:most-1]), unicode.IsSpace) + "…"
+}
+
+// oneLine takes from a text of others (a domain's name may hold a tab) what would break a table or steer a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+}
+
+// now is replaced in tests.
+var now = time.Now
+
+func since(t time.Time) string { return now().Sub(t).Truncate(time.Second).String() }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05") }
