@@ -97,6 +97,33 @@ func (p Processes) Age(q Process) (time.Duration, error) {
 	return max(0, time.Duration(age*float64(time.Second))), nil
 }
 
+// GuestTime is for how long the process's virtual CPUs have run, in all: the CPU time of its threads of the name that libvirt has QEMU give them
+// ("CPU 0/KVM"; proc_pid_task(5), schedstat). libvirt starts QEMU with its CPUs stopped.
+func (p Processes) GuestTime(q Process) (time.Duration, error) {
+	tasks, err := filepath.Glob(p.proc(q.PID, "task/*/comm"))
+	if err != nil {
+		return 0, fmt.Errorf("libvirt: list threads of process %d: %w", q.PID, err)
+	}
+	total := time.Duration(0)
+	for _, comm := range tasks {
+		name, err := os.ReadFile(comm)
+		if err != nil || !strings.HasPrefix(string(name), "CPU ") {
+			continue // a thread that has ended, or no virtual CPU
+		}
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(comm), "schedstat"))
+		if err != nil {
+			return 0, fmt.Errorf("libvirt: read CPU time of process %d: %w", q.PID, noProcess(err))
+		}
+		first, _, _ := strings.Cut(string(stat), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("libvirt: read CPU time of process %d: %w", q.PID, err)
+		}
+		total += time.Duration(ns)
+	}
+	return total, nil
+}
+
 // Executable is the path of the process's program, as the kernel knows it.
 func (p Processes) Executable(q Process) (string, error) {
 	path, err := os.Readlink(p.proc(q.PID, "exe"))

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const someUUID = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
@@ -101,6 +102,29 @@ func TestStarts(t *testing.T) {
 	stop()
 	if d, open := <-starts; open {
 		t.Errorf("started: %+v; want no more", d)
+	}
+}
+
+func TestGuestTime(t *testing.T) {
+	p := Processes{ProcDir: t.TempDir()}
+	for tid, thread := range map[string][2]string{
+		"1": {"qemu-system-x86", "900 1 1"}, "2": {"CPU 0/KVM", "1500000 7 3"}, "3": {"CPU 1/KVM", "500000 7 3"}, "4": {"IO iothread1", "900 1 1"},
+	} {
+		dir := filepath.Join(p.ProcDir, "7", "task", tid)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{"comm", "schedstat"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(thread[i]+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, err := p.GuestTime(Process{PID: 7}); err != nil || got != 2*time.Millisecond {
+		t.Errorf("GuestTime = %v, %v; want 2ms", got, err)
+	}
+	if got, err := p.GuestTime(Process{PID: 8}); err != nil || got != 0 {
+		t.Errorf("GuestTime of no process = %v, %v", got, err)
 	}
 }
 

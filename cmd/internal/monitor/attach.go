@@ -58,10 +58,7 @@ func (w *watcher) tryAttach() error {
 		return err
 	}
 	if w.proc.PID == 0 { // not again after a restart of the session daemon: what was seen before was seen
-		missed := age.Seconds()
-		if w.early && w.m.stillStarting(w.domain.UUID) {
-			missed = 0
-		}
+		missed := w.missed(proc, age).Seconds()
 		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
 	}
 	now := time.Now()
@@ -70,6 +67,22 @@ func (w *watcher) tryAttach() error {
 	w.log.WithFields(logrus.Fields{"pid": proc.PID, "missed_seconds": w.status().Missed}).Info("attached")
 	w.refresh()
 	return nil
+}
+
+// notYet is less CPU time than a guest's first instructions take: virtual CPUs that were made, and have not run.
+const notYet = 10 * time.Millisecond
+
+// missed is for how long the guest has run unseen, now that it is attached to.
+func (w *watcher) missed(proc libvirt.Process, age time.Duration) time.Duration {
+	ran, err := w.m.processes.GuestTime(proc)
+	if err != nil {
+		w.log.WithError(err).Warn("not known since when the guest runs: as long as its QEMU, presumably")
+		return age
+	}
+	if ran < notYet {
+		return 0
+	}
+	return age
 }
 
 func attachReason(err error) *control.Reason {

@@ -150,7 +150,7 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection)
 				starts = nil
 				continue
 			}
-			m.watch(watching, d, true)
+			m.watch(watching, d)
 		case e := <-conn.Events():
 			m.event(watching, e)
 		case <-conn.Lost():
@@ -166,7 +166,7 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
 	switch e.Kind {
 	case libvirt.Started:
-		m.watch(ctx, e.Domain, false)
+		m.watch(ctx, e.Domain)
 		m.devices(e.Domain.UUID)
 		// What was said of a domain that was still being started may have been refused.
 		if w := m.watcher(e.Domain.UUID); w != nil {
@@ -192,7 +192,7 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 		return
 	}
 	for _, d := range domains {
-		m.watch(ctx, d, false)
+		m.watch(ctx, d)
 		m.activity(d.UUID)
 		m.devices(d.UUID)
 		m.verify(d.UUID)
@@ -221,8 +221,7 @@ func (m *Monitor) starts(ctx context.Context) <-chan libvirt.Domain {
 }
 
 // watch starts a watcher for a domain that has none. One whose process is gone makes room for the new one.
-// Early: the domain's CPUs do not run yet.
-func (m *Monitor) watch(ctx context.Context, d libvirt.Domain, early bool) {
+func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.watchers[d.UUID]
@@ -234,7 +233,6 @@ func (m *Monitor) watch(ctx context.Context, d libvirt.Domain, early bool) {
 		m.log.WithError(err).Error("domain is not watched")
 		return
 	}
-	w.early = early
 	ctx, w.cancel = context.WithCancel(ctx)
 	m.watchers[d.UUID] = w
 	m.running.Go(func() {
@@ -267,21 +265,11 @@ func (m *Monitor) forget(w *watcher) {
 func (m *Monitor) stopped(ctx context.Context, d libvirt.Domain) {
 	if conn := m.connection(); conn != nil {
 		if now, err := conn.Activity(d.UUID); err == nil && now != libvirt.Inactive {
-			m.watch(ctx, d, false)
+			m.watch(ctx, d)
 			return
 		}
 	}
 	m.unwatch(d.UUID)
-}
-
-// stillStarting says whether libvirt has not let the domain's CPUs run yet.
-func (m *Monitor) stillStarting(uuid string) bool {
-	conn := m.connection()
-	if conn == nil {
-		return false
-	}
-	now, err := conn.Activity(uuid)
-	return err == nil && now != libvirt.Running
 }
 
 // activity tells a watcher whether its domain is paused: read again, as the event may be old.

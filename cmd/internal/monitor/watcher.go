@@ -23,7 +23,6 @@ type watcher struct {
 	log    logrus.FieldLogger
 	judge  *judge
 	record *recorder
-	early  bool // libvirt was still starting the domain when watching began; set before run
 
 	requests chan func()
 	cancel   context.CancelFunc
