@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -146,8 +147,10 @@ func (s *stack) startDaemon(t *testing.T) {
 		t.Fatalf("build virtsentryd: %v\n%s", err, out)
 	}
 	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nstarting = '1s'\n"+
-		"[profiles]\ndir = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n",
-		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, s.file("profiles"), s.file("control.sock"))
+		"[profiles]\ndir = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
+		"[hooks]\ndir = %q\npokes = %q\n",
+		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, s.file("profiles"), s.file("control.sock"),
+		s.file("hooks.d"), s.file("pokes"))
 	if err := os.WriteFile(s.file("virtsentryd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +331,10 @@ func (s *stack) testAttachAtStart(t *testing.T) {
 }
 
 func (s *stack) testSessionDaemon(t *testing.T) {
-	text, err := os.ReadFile("/run/lttng/lttng-sessiond.pid")
+	text, err := os.ReadFile(filepath.Join(labDir, "lttng-sessiond.pid"))
+	if errors.Is(err, os.ErrNotExist) { // there was one before the lab
+		text, err = os.ReadFile("/run/lttng/lttng-sessiond.pid")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

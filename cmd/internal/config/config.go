@@ -35,6 +35,7 @@ type Config struct {
 	Judging  Judging  `toml:"judging"`
 	Profiles Profiles `toml:"profiles"`
 	Control  Control  `toml:"control"`
+	Hooks    Hooks    `toml:"hooks"`
 	Log      Log      `toml:"log"`
 }
 
@@ -83,6 +84,13 @@ type Control struct {
 	Socket string `toml:"socket"`
 }
 
+// Hooks says which programs are run on a change of state, and where libvirt's own hook is heard.
+type Hooks struct {
+	Dir     string   `toml:"dir"`     // the operators' hooks; one that is not there means none
+	Timeout Duration `toml:"timeout"` // of one hook
+	Pokes   string   `toml:"pokes"`   // FIFO that libvirt's hook writes to
+}
+
 // Log says what is logged to standard error.
 type Log struct {
 	Level  string `toml:"level"`  // error, warning, info, debug
@@ -108,6 +116,7 @@ func Default() Config {
 		Judging:  Judging{Engine: EngineLibSVM},
 		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},
 		Control:  Control{Socket: DefaultSocket},
+		Hooks:    Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
 		Log:      Log{Level: "info", Format: "text"},
 	}
 }
@@ -150,6 +159,7 @@ func (c *Config) parse(text string) error {
 func (c *Config) check() error {
 	for key, path := range map[string]string{
 		"libvirt.run_dir": c.Libvirt.RunDir, "lttng.output_dir": c.LTTng.OutputDir, "profiles.dir": c.Profiles.Dir, "control.socket": c.Control.Socket,
+		"hooks.dir": c.Hooks.Dir, "hooks.pokes": c.Hooks.Pokes,
 	} {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("%s: %q is not an absolute path", key, path)
@@ -172,6 +182,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("lttng.sub_buffers: %d is more than 64", c.LTTng.SubBuffers)
 	case c.Learning.Units < 30 || c.Learning.Units > 43200:
 		return fmt.Errorf("learning.units: %d is not between 30 (a minute) and 43200 (a day)", c.Learning.Units)
+	case c.Hooks.Timeout <= 0:
+		return errors.New("hooks.timeout: is not positive")
 	case c.Learning.Starting < 0:
 		return errors.New("learning.starting: is negative")
 	case !(j.Nu >= 0 && j.Nu < 1), !(j.Level >= 0 && j.Level < 1), !(j.Gamma >= 0 && j.Gamma < 1e9): // so that NaN is refused

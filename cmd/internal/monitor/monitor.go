@@ -16,6 +16,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -39,6 +40,7 @@ type Monitor struct {
 	processes libvirt.Processes
 	attach    func(libvirt.Domain, libvirt.Process) (source, error)
 	units     hub
+	hooks     *hooks.Runner
 	host      string
 	bootID    string
 	ending    atomic.Bool // the daemon ends
@@ -59,6 +61,7 @@ func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monito
 	}
 	m.attach = m.attachUST
 	m.host, m.bootID = hostIdentity(log)
+	m.hooks = hooks.New(hooks.Config{Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log})
 	return m
 }
 
@@ -85,6 +88,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 	if err := m.clear(); err != nil {
 		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
 	}
+	// Hooks hear of the last change too, so they end last.
+	hooking, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	helpers.Go(func() { m.hooks.Run(hooking) })
+	defer func() { stopHooks(); helpers.Wait() }()
+	pokes := m.listen(hooking, &helpers)
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	for wait := connectRetry; ctx.Err() == nil; wait = min(2*wait, connectMost) {
 		conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
@@ -96,7 +105,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		wait = connectRetry
 		m.log.WithField("uri", m.cfg.Libvirt.URI).Info("connected to libvirt")
 		m.setConnection(conn)
-		m.serve(ctx, watching, conn)
+		m.serve(ctx, watching, conn, pokes)
 		if ctx.Err() != nil {
 			break
 		}
@@ -132,10 +141,11 @@ func (m *Monitor) wait(limit time.Duration) bool {
 }
 
 // serve handles events of one connection until it breaks or ctx ends.
-func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection) {
+func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection, pokes <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	starts := m.starts(ctx)
+	var early sync.WaitGroup
+	early.Go(func() { m.starts(ctx, watching) })
+	defer func() { cancel(); early.Wait() }()
 	m.reconcile(watching, conn)
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
@@ -145,12 +155,8 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection)
 			return
 		case <-conn.Closed():
 			return
-		case d, open := <-starts:
-			if !open {
-				starts = nil
-				continue
-			}
-			m.watch(watching, d)
+		case <-pokes:
+			m.reconcile(watching, conn)
 		case e := <-conn.Events():
 			m.event(watching, e)
 		case <-conn.Lost():
@@ -210,14 +216,48 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 	}
 }
 
-// starts tells of domains before their CPUs run, where libvirt's run-time directory can be watched; nil where not.
-func (m *Monitor) starts(ctx context.Context) <-chan libvirt.Domain {
+// starts watches domains from before their CPUs run, until ctx ends. It waits for nothing else, least of all for libvirt, which answers
+// no question about a domain while it starts it.
+func (m *Monitor) starts(ctx, watching context.Context) {
 	starts, err := m.processes.Starts(ctx)
 	if err != nil {
 		m.log.WithError(err).Warn("domains are attached to only after they have started")
+		return
+	}
+	for d := range starts {
+		m.watch(watching, d)
+	}
+}
+
+// listen hears libvirt's hook. Every poke is a hint to look at all domains; several that come together are one.
+func (m *Monitor) listen(ctx context.Context, helpers *sync.WaitGroup) <-chan struct{} {
+	listener, err := hooks.Listen(m.cfg.Hooks.Pokes)
+	if err != nil {
+		m.log.WithError(err).Warn("libvirt's hook is not heard; its events are")
 		return nil
 	}
-	return starts
+	look := make(chan struct{}, 1)
+	helpers.Go(func() {
+		if err := listener.Run(ctx); err != nil {
+			m.log.WithError(err).Warn("libvirt's hook is not heard any more")
+		}
+	})
+	helpers.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case p := <-listener.Pokes():
+				m.log.WithFields(logrus.Fields{"domain": p.Domain, "operation": p.Operation}).Debug("poke")
+			case <-listener.Lost():
+			}
+			select {
+			case look <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return look
 }
 
 // watch starts a watcher for a domain that has none. One whose process is gone makes room for the new one.

@@ -89,6 +89,7 @@ func testConfig(t *testing.T) config.Config {
 	c.Libvirt.RunDir = t.TempDir()
 	c.LTTng.OutputDir = t.TempDir()
 	c.Profiles.Dir = filepath.Join(t.TempDir(), "profiles")
+	c.Hooks.Dir, c.Hooks.Pokes = filepath.Join(t.TempDir(), "hooks.d"), filepath.Join(t.TempDir(), "pokes")
 	c.Learning.Units = 60
 	c.Learning.Starting = 0
 	return c
@@ -271,6 +272,29 @@ func TestBlind(t *testing.T) {
 	b.source.mu.Unlock()
 	b.source.put(batch{units: load(1, time.Now(), 1, 0)})
 	b.await(stateLearning, "")
+}
+
+func TestHooksHearOfChanges(t *testing.T) {
+	cfg := testConfig(t)
+	heard := filepath.Join(t.TempDir(), "heard")
+	// The directories of a test are not all root's own: only a directory that nobody else may write to is trusted.
+	cfg.Hooks.Dir = filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(cfg.Hooks.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho \"$2 $3\" >>" + heard + "\n"
+	if err := os.WriteFile(filepath.Join(cfg.Hooks.Dir, "10-note"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, cfg)
+	b.await(stateLearning, "")
+	b.end()
+	text, err := os.ReadFile(heard)
+	for _, want := range []string{"starting booting\n", "learning gathering\n", "blind daemon-stopped\n"} {
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("hooks heard %q, %v; want %q in it", text, err, want)
+		}
+	}
 }
 
 func TestStateIsWrittenAgain(t *testing.T) {

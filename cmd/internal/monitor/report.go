@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
@@ -185,7 +186,11 @@ func (w *watcher) refresh() string {
 	value, reason := w.state()
 	coverage, unseen := w.coverage()
 	changed := w.said.IsZero()
+	previous := ""
 	w.edit(func(d *control.DomainStatus) {
+		if !changed {
+			previous = d.State
+		}
 		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason) || d.Coverage != coverage || !slices.Equal(d.Unseen, unseen)
 		if d.State != value {
 			d.Since = time.Now()
@@ -199,6 +204,7 @@ func (w *watcher) refresh() string {
 			entry = entry.WithField("reason", reason.Code)
 		}
 		entry.Info("state changed")
+		w.m.hooks.Notify(w.change(previous))
 	}
 	if changed || time.Since(w.said) >= renewEvery {
 		w.announce()
@@ -240,6 +246,29 @@ func (w *watcher) announce() {
 		s.Explanation = explained(now.Alarm.Explain)
 	}
 	w.record.put(s)
+}
+
+// change is the present state as hooks are told of it.
+func (w *watcher) change(previous string) hooks.Change {
+	now := w.status()
+	c := hooks.Change{
+		UUID: now.UUID, Name: now.Name, Host: w.m.host, State: now.State, Previous: previous, Since: now.Since.UTC(), Coverage: now.Coverage,
+	}
+	if now.Reason != nil {
+		c.Reason = &hooks.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
+	}
+	for _, u := range now.Unseen {
+		c.Unseen = append(c.Unseen, hooks.Unseen(u))
+	}
+	if a := now.Alarm; a != nil && (now.State == stateSuspect || now.State == stateAnomalous) {
+		c.Unit = &hooks.Unit{Start: a.Start, Score: a.Score, PValue: a.PValue, Lost: a.Lost}
+		for _, v := range a.Explain {
+			c.Features = append(c.Features, hooks.Feature{
+				Name: v.Feature, Subsystem: v.Subsystem, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Words: v.Words,
+			})
+		}
+	}
+	return c
 }
 
 func explained(list []control.Variable) *libvirt.Explanation {
