@@ -18,9 +18,9 @@ func TestFailingCollections(t *testing.T) {
 	b.await(stateLearning, "")
 	first := b.source
 	second := &fakeSource{next: batch{registered: true}}
-	b.Monitor.mu.Lock()
+	b.mu.Lock()
 	b.source = second
-	b.Monitor.mu.Unlock()
+	b.mu.Unlock()
 	first.mu.Lock()
 	first.err = errors.New("the consumer is gone")
 	first.mu.Unlock()

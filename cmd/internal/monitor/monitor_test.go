@@ -126,8 +126,8 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 	b.Monitor = New(cfg, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
 	b.attach = func(libvirt.Domain, libvirt.Process) (source, error) {
-		b.Monitor.mu.Lock()
-		defer b.Monitor.mu.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		return b.source, nil
 	}
 	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "4321\n")
