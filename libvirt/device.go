@@ -12,15 +12,23 @@ import (
 type Device struct {
 	Kind string // disk, interface, filesystem, hostdev
 	Name string // target name, or alias, as virsh shows it
+	Type string // bus, model or driver: virtio, e1000e, sata, ...
 	// Unseen says why QEMU itself does not see what passes through the device, so that none of QEMU's trace points does; empty: it does.
 	Unseen string
+}
+
+// Hardware is what a domain's guest runs on.
+type Hardware struct {
+	Machine     string // canonical machine type, such as pc-q35-7.2
+	Accelerator string // kvm or tcg
+	Devices     []Device
 }
 
 // vhostNet is the kernel's device for vhost-net. Where it is missing, libvirt falls back to QEMU's own virtio-net back end.
 const vhostNet = "/dev/vhost-net"
 
-// Devices lists the devices of a running domain from its live definition. Errors: ErrNoDomain.
-func (c *Connection) Devices(uuid string) ([]Device, error) {
+// Hardware reads what a running domain has from its live definition. Errors: ErrNoDomain.
+func (c *Connection) Hardware(uuid string) (Hardware, error) {
 	var text string
 	err := c.with(uuid, func(d *golibvirt.Domain) (err error) {
 		text, err = d.GetXMLDesc(0)
@@ -28,50 +36,63 @@ func (c *Connection) Devices(uuid string) ([]Device, error) {
 	})
 	switch {
 	case isCode(err, golibvirt.ERR_NO_DOMAIN):
-		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, ErrNoDomain)
+		return Hardware{}, fmt.Errorf("libvirt: domain %s: read hardware: %w", uuid, ErrNoDomain)
 	case err != nil:
-		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, err)
+		return Hardware{}, fmt.Errorf("libvirt: domain %s: read hardware: %w", uuid, err)
 	}
 	_, statErr := os.Stat(vhostNet)
-	list, err := parseDevices(text, statErr == nil)
+	h, err := parseHardware(text, statErr == nil)
 	if err != nil {
-		return nil, fmt.Errorf("libvirt: domain %s: read devices: %w", uuid, err)
+		return Hardware{}, fmt.Errorf("libvirt: domain %s: read hardware: %w", uuid, err)
 	}
-	return list, nil
+	return h, nil
 }
 
-func parseDevices(text string, hasVhostNet bool) ([]Device, error) {
+func parseHardware(text string, hasVhostNet bool) (Hardware, error) {
 	var d libvirtxml.Domain
 	if err := d.Unmarshal(text); err != nil {
-		return nil, err
+		return Hardware{}, err
 	}
-	var list []Device
-	if d.Devices == nil {
-		return list, nil
+	h := Hardware{Accelerator: d.Type}
+	if d.Type == "qemu" { // libvirt's name of the domain type without hardware acceleration
+		h.Accelerator = "tcg"
 	}
-	for i, x := range d.Devices.Disks {
+	if d.OS != nil && d.OS.Type != nil {
+		h.Machine = d.OS.Type.Machine
+	}
+	if d.Devices != nil {
+		h.Devices = devices(d.Devices, hasVhostNet)
+	}
+	return h, nil
+}
+
+func devices(all *libvirtxml.DomainDeviceList, hasVhostNet bool) (list []Device) {
+	for i, x := range all.Disks {
 		list = append(list, disk(i, x))
 	}
-	for i, x := range d.Devices.Interfaces {
+	for i, x := range all.Interfaces {
 		list = append(list, networkInterface(i, x, hasVhostNet))
 	}
-	for i, x := range d.Devices.Filesystems {
+	for i, x := range all.Filesystems {
 		v := Device{Kind: "filesystem", Name: aliasOr(x.Alias, "filesystem", i)}
-		if x.Driver != nil && x.Driver.Type == "virtiofs" {
+		if x.Driver != nil {
+			v.Type = x.Driver.Type
+		}
+		if v.Type == "virtiofs" {
 			v.Unseen = "virtiofs serves it outside of QEMU"
 		}
 		list = append(list, v)
 	}
-	for i, x := range d.Devices.Hostdevs {
+	for i, x := range all.Hostdevs {
 		list = append(list, Device{Kind: "hostdev", Name: aliasOr(x.Alias, "hostdev", i), Unseen: "the guest drives a device of the host itself"})
 	}
-	return list, nil
+	return list
 }
 
 func disk(i int, x libvirtxml.DomainDisk) Device {
 	d := Device{Kind: "disk", Name: aliasOr(x.Alias, "disk", i)}
 	if x.Target != nil && x.Target.Dev != "" {
-		d.Name = x.Target.Dev
+		d.Name, d.Type = x.Target.Dev, x.Target.Bus
 	}
 	if x.Source != nil && (x.Source.VHostUser != nil || x.Source.VHostVDPA != nil) {
 		d.Unseen = "vhost-user or vDPA serves it outside of QEMU"
@@ -83,6 +104,9 @@ func networkInterface(i int, x libvirtxml.DomainInterface, hasVhostNet bool) Dev
 	d := Device{Kind: "interface", Name: aliasOr(x.Alias, "interface", i)}
 	if x.Target != nil && x.Target.Dev != "" {
 		d.Name = x.Target.Dev
+	}
+	if x.Model != nil {
+		d.Type = x.Model.Type
 	}
 	virtio := x.Model == nil || x.Model.Type == "virtio" || x.Model.Type == "virtio-non-transitional" || x.Model.Type == "virtio-transitional"
 	driver := ""

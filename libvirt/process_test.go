@@ -105,6 +105,23 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+func TestBuildID(t *testing.T) {
+	p := Processes{ProcDir: t.TempDir()}
+	dir := filepath.Join(p.ProcDir, "7")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/bin/sh", filepath.Join(dir, "exe")); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := p.BuildID(Process{PID: 7}); err != nil || len(id) != 40 {
+		t.Errorf("BuildID = %q, %v; want 20 bytes in hexadecimal", id, err)
+	}
+	if _, err := p.BuildID(Process{PID: 8}); !errors.Is(err, ErrNoProcess) {
+		t.Errorf("BuildID of no process: %v", err)
+	}
+}
+
 func TestGuestTime(t *testing.T) {
 	p := Processes{ProcDir: t.TempDir()}
 	for tid, thread := range map[string][2]string{

@@ -64,6 +64,10 @@ func (w *watcher) tryAttach() error {
 	now := time.Now()
 	w.booted, w.source, w.attached, w.heard = now.Add(-age), &patient{source: s}, now, false
 	w.blind, w.failures, w.trouble = nil, 0, ""
+	if w.build, err = w.m.processes.BuildID(proc); err != nil {
+		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
+	}
+	w.identify()
 	w.log.WithFields(logrus.Fields{"pid": proc.PID, "missed_seconds": w.status().Missed}).Info("attached")
 	w.refresh()
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
@@ -30,7 +31,8 @@ type judge struct {
 	store  *model.Store
 
 	features []string
-	profile  *model.Profile // nil: learning
+	runsOn   model.Fingerprint // the zero value: not known yet
+	profile  *model.Profile    // nil: learning
 	trained  model.Dataset
 	wanted   int
 	dropped  int
@@ -71,6 +73,21 @@ func (j *judge) relearn(units int) {
 	j.profile, j.wanted, j.note = nil, units, nil
 	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
 	j.decider.Reset()
+}
+
+// fit says in words what differs between what the profile was learnt on and what the domain runs on now. Where something does, the
+// profile is out of force, and another one is learnt; its file stays until then.
+func (j *judge) fit(now model.Fingerprint) []string {
+	j.runsOn = now
+	if j.profile == nil {
+		return nil
+	}
+	diff := j.profile.Fingerprint.Diff(now)
+	if len(diff) > 0 {
+		j.relearn(0)
+		j.note = because(reasonProfile, "the profile was learnt on something else: "+strings.Join(diff, "; "))
+	}
+	return diff
 }
 
 // state is what the units so far amount to.
@@ -141,12 +158,12 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 	}
 	p, err := model.Train(j.engine, j.trained, model.Options{
 		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
-		Catalogue: catalogue.Version,
-		Created:   time.Now(),
-		Dropped:   j.dropped,
-		Nu:        j.cfg.Judging.Nu,
-		Gamma:     j.cfg.Judging.Gamma,
-		Level:     j.cfg.Judging.Level,
+		Catalogue: catalogue.Version, Fingerprint: j.runsOn,
+		Created: time.Now(),
+		Dropped: j.dropped,
+		Nu:      j.cfg.Judging.Nu,
+		Gamma:   j.cfg.Judging.Gamma,
+		Level:   j.cfg.Judging.Level,
 	})
 	if err != nil {
 		// Other units may do; until then the domain is not judged, and says so.

@@ -173,7 +173,7 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	switch e.Kind {
 	case libvirt.Started:
 		m.watch(ctx, e.Domain)
-		m.devices(e.Domain.UUID)
+		m.hardware(e.Domain.UUID)
 		// What was said of a domain that was still being started may have been refused.
 		if w := m.watcher(e.Domain.UUID); w != nil {
 			w.record.retry()
@@ -184,7 +184,7 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	case libvirt.Suspended, libvirt.Resumed:
 		m.activity(e.Domain.UUID)
 	case libvirt.DevicesChanged:
-		m.devices(e.Domain.UUID)
+		m.hardware(e.Domain.UUID)
 	case libvirt.MetadataChanged:
 		m.verify(e.Domain.UUID)
 	}
@@ -200,7 +200,7 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 	for _, d := range domains {
 		m.watch(ctx, d)
 		m.activity(d.UUID)
-		m.devices(d.UUID)
+		m.hardware(d.UUID)
 		m.verify(d.UUID)
 	}
 	m.mu.Lock()
@@ -331,19 +331,19 @@ func (m *Monitor) activity(uuid string) {
 	}
 }
 
-// devices tells a watcher which devices its domain has.
-func (m *Monitor) devices(uuid string) {
+// hardware tells a watcher what its domain has.
+func (m *Monitor) hardware(uuid string) {
 	w, conn := m.watcher(uuid), m.connection()
 	if w == nil || conn == nil {
 		return
 	}
-	list, err := conn.Devices(uuid)
+	h, err := conn.Hardware(uuid)
 	switch {
 	case errors.Is(err, libvirt.ErrNoDomain):
 	case err != nil:
-		m.log.WithError(err).Warn("could not read which devices a domain has")
+		m.log.WithError(err).Warn("could not read what a domain has")
 	default:
-		w.do(func() { w.setDevices(list) })
+		w.do(func() { w.setHardware(h) })
 	}
 }
 

@@ -240,6 +240,24 @@ func TestProfileIsLoaded(t *testing.T) {
 	again.await(stateNormal, "")
 	again.end()
 
+	// Another QEMU is another thing to count.
+	cfg2 := cfg
+	cfg2.LTTng.OutputDir = t.TempDir()
+	other := newBench(t, cfg2)
+	other.await(stateNormal, "")
+	if !other.watcher(other.domain.UUID).do(func() {
+		w := other.watcher(other.domain.UUID)
+		w.build = "another"
+		w.identify()
+		w.refresh()
+	}) {
+		t.Fatal("the watcher is busy")
+	}
+	if s := other.await(stateLearning, reasonProfile); !strings.Contains(s.Reason.Text, "QEMU build is another") {
+		t.Errorf("the reason does not say what differs: %q", s.Reason.Text)
+	}
+	other.end()
+
 	path, err := model.NewStore(cfg.Profiles.Dir).Path(b.domain.UUID)
 	if err != nil {
 		t.Fatal(err)

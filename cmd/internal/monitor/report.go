@@ -3,6 +3,7 @@ package monitor
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -10,7 +11,9 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
 )
 
 // take hands on the units of a collection.
@@ -150,7 +153,7 @@ const (
 // coverage says which of the domain's devices the units tell of.
 func (w *watcher) coverage() (string, []control.Unseen) {
 	var unseen []control.Unseen
-	for _, d := range w.devices {
+	for _, d := range w.hardware.Devices {
 		if d.Unseen != "" {
 			unseen = append(unseen, control.Unseen{Kind: d.Kind, Name: d.Name, Why: d.Unseen})
 		}
@@ -166,9 +169,27 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 	return coverageFull, nil
 }
 
-func (w *watcher) setDevices(list []libvirt.Device) {
-	w.devices, w.known = list, true
+func (w *watcher) setHardware(h libvirt.Hardware) {
+	w.hardware, w.known = h, true
+	w.identify()
 	w.refresh()
+}
+
+// identify tells the judge what the guest runs on, once all of it is known. A profile that was learnt on something else is not used.
+func (w *watcher) identify() {
+	if !w.known || w.source == nil {
+		return
+	}
+	f := model.Fingerprint{
+		QEMUBuild: w.build, MachineType: w.hardware.Machine, Accelerator: w.hardware.Accelerator,
+		Catalogue: catalogue.Version, Source: sourceName,
+	}
+	for _, d := range w.hardware.Devices {
+		f.Devices = append(f.Devices, strings.TrimSpace(d.Kind+" "+d.Type))
+	}
+	if diff := w.judge.fit(f); len(diff) > 0 {
+		w.log.WithField("differs", strings.Join(diff, "; ")).Warn("the profile was learnt on something else and is not used")
+	}
 }
 
 // rewrite records the state again, because somebody else has changed it.

@@ -44,6 +44,9 @@ type batch struct {
 	late       uint64      // events that came after their unit had been given out
 }
 
+// sourceName names the source in a profile's fingerprint.
+const sourceName = "ust"
+
 // sessionPrefix begins the names of all sessions of the daemon.
 const sessionPrefix = "virtsentryd-"
 

@@ -41,8 +41,9 @@ type watcher struct {
 	failures int             // collections that failed, one after the other
 	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
-	devices  []libvirt.Device
-	known    bool      // devices have been read
+	hardware libvirt.Hardware
+	known    bool      // the hardware has been read
+	build    string    // of the QEMU
 	said     time.Time // when the state was last announced; zero: never
 	again    time.Time // when it was last written again because somebody had changed it
 

@@ -1,0 +1,34 @@
+package libvirt
+
+import (
+	"debug/elf"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// errNoBuildID says that an executable carries no build id.
+var errNoBuildID = errors.New("no GNU build id")
+
+// BuildID is the GNU build id of a process's executable, in hexadecimal: which build of QEMU it is (elf(5), NT_GNU_BUILD_ID).
+func (p Processes) BuildID(q Process) (string, error) {
+	f, err := elf.Open(p.proc(q.PID, "exe"))
+	if err != nil {
+		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, noProcess(err))
+	}
+	defer func() { _ = f.Close() }()
+	section := f.Section(".note.gnu.build-id")
+	if section == nil {
+		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, errNoBuildID)
+	}
+	note, err := section.Data()
+	if err != nil {
+		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, err)
+	}
+	// Sizes of name and description, type, "GNU\0", and then the id.
+	const head, most = 4 + 4 + 4 + 4, 64
+	if len(note) <= head || len(note) > head+most {
+		return "", fmt.Errorf("libvirt: read build id of process %d: note of %d bytes", q.PID, len(note))
+	}
+	return hex.EncodeToString(note[head:]), nil
+}
