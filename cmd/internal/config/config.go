@@ -139,12 +139,8 @@ func Read(file string, optional bool) (Config, error) {
 
 func (c *Config) parse(text string) error {
 	meta, err := toml.Decode(text, c)
-	var syntax toml.ParseError
-	switch {
-	case errors.As(err, &syntax):
-		return errors.New(syntax.ErrorWithPosition())
-	case err != nil:
-		return err
+	if err != nil {
+		return err // it names the line; the library's longer form panics on some input
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		keys := make([]string, len(unknown))
