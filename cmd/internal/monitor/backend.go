@@ -1,0 +1,60 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+)
+
+// Domains lists the watched domains by name, control.Backend.
+func (m *Monitor) Domains() []control.DomainStatus {
+	m.mu.Lock()
+	list := make([]control.DomainStatus, 0, len(m.watchers))
+	for _, w := range m.watchers {
+		list = append(list, w.status())
+	}
+	m.mu.Unlock()
+	slices.SortFunc(list, func(a, b control.DomainStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UUID, b.UUID))
+	})
+	return list
+}
+
+// Domain finds a watched domain by name or UUID, control.Backend.
+func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
+	for _, d := range m.Domains() {
+		if d.Name == ref || strings.EqualFold(d.UUID, ref) {
+			return d, nil
+		}
+	}
+	return control.DomainStatus{}, fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
+}
+
+// Learn makes a domain learn anew, control.Backend.
+func (m *Monitor) Learn(ref string, units int) error {
+	d, err := m.Domain(ref)
+	if err != nil {
+		return err
+	}
+	const fewest, most = 30, 43200
+	if units != 0 && (units < fewest || units > most) {
+		return fmt.Errorf("%w: %d units; between %d and %d are learnt from", control.ErrRefused, units, fewest, most)
+	}
+	w := m.watcher(d.UUID)
+	if w == nil {
+		return fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
+	}
+	if !w.do(func() { w.relearn(units) }) {
+		return fmt.Errorf("%w: domain %s is busy; try again", control.ErrRefused, d.Name)
+	}
+	return nil
+}
+
+// Subscribe delivers all units to come, control.Backend.
+func (m *Monitor) Subscribe(ctx context.Context) <-chan control.UnitReport {
+	return m.units.subscribe(ctx)
+}

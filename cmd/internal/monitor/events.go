@@ -1,0 +1,215 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/hooks"
+	"github.com/virtsentry/virtsentry/libvirt"
+)
+
+func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
+	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
+	switch e.Kind {
+	case libvirt.Started:
+		m.watch(ctx, e.Domain)
+		m.hardware(e.Domain.UUID)
+		// What was said of a domain that was still being started may have been refused.
+		if w := m.watcher(e.Domain.UUID); w != nil {
+			w.record.retry()
+		}
+		m.activity(e.Domain.UUID)
+	case libvirt.Stopped:
+		m.stopped(ctx, e.Domain)
+	case libvirt.Suspended, libvirt.Resumed:
+		m.activity(e.Domain.UUID)
+	case libvirt.DevicesChanged:
+		m.hardware(e.Domain.UUID)
+	case libvirt.MetadataChanged:
+		m.verify(e.Domain.UUID)
+	}
+}
+
+// reconcile makes the watched domains those that run.
+func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
+	domains, err := conn.Running()
+	if err != nil {
+		m.log.WithError(err).Warn("could not read the running domains")
+		return
+	}
+	for _, d := range domains {
+		m.watch(ctx, d)
+		m.activity(d.UUID)
+		m.hardware(d.UUID)
+		m.verify(d.UUID)
+	}
+	m.mu.Lock()
+	var gone []string
+	for uuid := range m.watchers {
+		if !slices.ContainsFunc(domains, func(d libvirt.Domain) bool { return d.UUID == uuid }) {
+			gone = append(gone, uuid)
+		}
+	}
+	m.mu.Unlock()
+	for _, uuid := range gone {
+		m.unwatch(uuid)
+	}
+}
+
+// starts watches domains from before their CPUs run, until ctx ends. It waits for nothing else, least of all for libvirt, which answers
+// no question about a domain while it starts it.
+func (m *Monitor) starts(ctx, watching context.Context) {
+	starts, err := m.processes.Starts(ctx)
+	if err != nil {
+		m.log.WithError(err).Warn("domains are attached to only after they have started")
+		return
+	}
+	for d := range starts {
+		m.watch(watching, d)
+	}
+}
+
+// listen hears libvirt's hook. Every poke is a hint to look at all domains; several that come together are one.
+func (m *Monitor) listen(ctx context.Context, helpers *sync.WaitGroup) <-chan struct{} {
+	listener, err := hooks.Listen(m.cfg.Hooks.Pokes)
+	if err != nil {
+		m.log.WithError(err).Warn("libvirt's hook is not heard; its events are")
+		return nil
+	}
+	look := make(chan struct{}, 1)
+	helpers.Go(func() {
+		if err := listener.Run(ctx); err != nil {
+			m.log.WithError(err).Warn("libvirt's hook is not heard any more")
+		}
+	})
+	helpers.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case p := <-listener.Pokes():
+				m.log.WithFields(logrus.Fields{"domain": p.Domain, "operation": p.Operation}).Debug("poke")
+			case <-listener.Lost():
+			}
+			select {
+			case look <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return look
+}
+
+// watch starts a watcher for a domain that has none. One whose process is gone makes room for the new one.
+func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.watchers[d.UUID]
+	if old != nil && !old.stale() {
+		return
+	}
+	w, err := newWatcher(d, m)
+	if err != nil {
+		m.log.WithError(err).Error("domain is not watched")
+		return
+	}
+	ctx, w.cancel = context.WithCancel(ctx)
+	m.watchers[d.UUID] = w
+	m.running.Go(func() {
+		if old != nil {
+			old.stop()
+			<-old.done // its session and its files are the old process's own, but its units come first
+		}
+		w.run(ctx)
+		w.stop()
+		m.forget(w)
+	})
+}
+
+// unwatch ends a watcher; it reads what is left by itself.
+func (m *Monitor) unwatch(uuid string) {
+	if w := m.watcher(uuid); w != nil {
+		w.stop()
+	}
+}
+
+func (m *Monitor) forget(w *watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.watchers[w.domain.UUID] == w {
+		delete(m.watchers, w.domain.UUID)
+	}
+}
+
+// stopped ends the watching of a domain that has stopped. The event may be of an earlier life, and the domain run again.
+func (m *Monitor) stopped(ctx context.Context, d libvirt.Domain) {
+	if conn := m.connection(); conn != nil {
+		if now, err := conn.Activity(d.UUID); err == nil && now != libvirt.Inactive {
+			m.watch(ctx, d)
+			return
+		}
+	}
+	m.unwatch(d.UUID)
+}
+
+// activity tells a watcher whether its domain is paused: read again, as the event may be old.
+func (m *Monitor) activity(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	now, err := conn.Activity(uuid)
+	if err != nil {
+		m.log.WithError(err).Warn("could not read whether a domain is paused")
+		return
+	}
+	switch now {
+	case libvirt.Paused:
+		w.do(w.pause)
+	case libvirt.Running:
+		w.do(w.resume)
+	}
+}
+
+// hardware tells a watcher what its domain has.
+func (m *Monitor) hardware(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	h, err := conn.Hardware(uuid)
+	switch {
+	case errors.Is(err, libvirt.ErrNoDomain):
+	case err != nil:
+		m.log.WithError(err).Warn("could not read what a domain has")
+	default:
+		w.do(func() { w.setHardware(h) })
+	}
+}
+
+// verify has a watcher write its state again where libvirt shows something else: somebody removed or changed it.
+func (m *Monitor) verify(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	want := w.record.settled()
+	if want == nil {
+		return
+	}
+	shown, err := conn.State(uuid)
+	if err != nil && !errors.Is(err, libvirt.ErrGarbled) {
+		return // nothing is known of it, so nothing is wrong with it
+	}
+	if err == nil && shown != nil && shown.Same(*want) {
+		return
+	}
+	// A write that began meanwhile is not somebody else's.
+	if w.record.settled() == want {
+		w.do(w.rewrite)
+	}
+}
