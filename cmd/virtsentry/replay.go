@@ -18,10 +18,13 @@ func replayCommand() *cobra.Command {
 			"below it are counted together. What is no regular file, such as /dev/null or a pipe, is written to directly.",
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to (required)")
+	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to, - for standard output (required)")
 	c.Flags().StringVar(&features, "features", unit.Counts, "set of features: counts, a column for every event that occurs")
 	_ = c.MarkFlagRequired("units") // it fails only for a flag that does not exist
-	c.RunE = func(_ *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if units == "-" {
+			return unit.Replay(args[0], c.OutOrStdout(), features)
+		}
 		return unit.WriteFile(units, func(w io.Writer) error { return unit.Replay(args[0], w, features) })
 	}
 	return c
