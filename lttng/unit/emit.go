@@ -11,7 +11,6 @@ var (
 	errNoTimes   = errors.New("packet without time stamps")
 	errBackwards = errors.New("packet ends before it begins")
 	errOrder     = errors.New("packet was read before: its sequence number goes back")
-	errDiscarded = errors.New("count of discarded events goes back")
 )
 
 // account compares a packet's counters with those of the stream's last packet.
@@ -35,14 +34,15 @@ func (c *Cutter) account(s *streamState, p *ctf.Packet) error {
 	}
 	if p.HasDiscarded {
 		mask := uint64(math.MaxUint64) >> (64 - p.DiscardedBits)
-		n := (p.Discarded - s.discarded) & mask
-		if n > mask/2 {
-			return errDiscarded
-		}
-		if n > 0 {
+		switch n := (p.Discarded - s.discarded) & mask; {
+		case n > mask/2:
+			// The tracer reads the counter while other threads count, so under heavy loss a packet may carry an older reading than
+			// the one before it. All up to the newer reading is noted already; that there was loss here is not.
+			c.lose(s.end, p.EndNS, 0)
+		case n > 0:
 			c.lose(s.end, p.EndNS, n)
+			s.discarded = p.Discarded
 		}
-		s.discarded = p.Discarded
 	}
 	s.end = p.EndNS
 	c.lastEnd = max(c.lastEnd, p.EndNS)
