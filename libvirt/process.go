@@ -124,15 +124,6 @@ func (p Processes) GuestTime(q Process) (time.Duration, error) {
 	return total, nil
 }
 
-// Executable is the path of the process's program, as the kernel knows it.
-func (p Processes) Executable(q Process) (string, error) {
-	path, err := os.Readlink(p.proc(q.PID, "exe"))
-	if err != nil {
-		return "", fmt.Errorf("libvirt: read executable of process %d: %w", q.PID, noProcess(err))
-	}
-	return path, nil
-}
-
 func (p Processes) proc(pid int, name string) string {
 	return filepath.Join(p.ProcDir, strconv.Itoa(pid), name)
 }
