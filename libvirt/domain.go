@@ -4,13 +4,12 @@ import (
 	"fmt"
 
 	golibvirt "libvirt.org/go/libvirt"
+
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 )
 
-// Domain names a domain. The UUID is its identity; names change.
-type Domain struct {
-	UUID string // lower case, with dashes
-	Name string
-}
+// Domain names a domain.
+type Domain = qemu.Domain
 
 // Activity is what a domain's virtual CPUs do.
 type Activity int

@@ -10,7 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
-	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
@@ -77,7 +77,7 @@ func (w *watcher) tryAttach() error {
 const notYet = 10 * time.Millisecond
 
 // missed is for how long the guest has run unseen, now that it is attached to.
-func (w *watcher) missed(proc libvirt.Process, age time.Duration) time.Duration {
+func (w *watcher) missed(proc qemu.Process, age time.Duration) time.Duration {
 	ran, err := w.m.processes.GuestTime(proc)
 	if err != nil {
 		w.log.WithError(err).Warn("not known since when the guest runs: as long as its QEMU, presumably")
@@ -92,7 +92,7 @@ func (w *watcher) missed(proc libvirt.Process, age time.Duration) time.Duration 
 func attachReason(err error) *control.Reason {
 	code := reasonAttachFailed
 	switch {
-	case errors.Is(err, libvirt.ErrNoProcess):
+	case errors.Is(err, qemu.ErrNoProcess):
 		code = reasonNoProcess
 	case errors.Is(err, lttng.ErrNoSessionDaemon):
 		code = reasonNoDaemon

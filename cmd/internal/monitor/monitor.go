@@ -15,6 +15,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -34,8 +35,8 @@ type Monitor struct {
 	engine    model.Engine
 	store     *model.Store
 	log       logrus.FieldLogger
-	processes libvirt.Processes
-	attach    func(libvirt.Domain, libvirt.Process) (source, error)
+	processes qemu.Processes
+	attach    func(libvirt.Domain, qemu.Process) (source, error)
 	units     hub
 	hooks     *hooks.Runner
 	host      string
@@ -53,7 +54,7 @@ func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monito
 	m := &Monitor{
 		cfg: cfg, engine: engine, log: log,
 		store:     model.NewStore(cfg.Profiles.Dir),
-		processes: libvirt.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: libvirt.DefaultProcDir},
+		processes: qemu.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: qemu.DefaultProcDir},
 		watchers:  map[string]*watcher{},
 	}
 	m.attach = m.attachUST

@@ -17,6 +17,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
@@ -125,7 +126,7 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
 	b.Monitor = New(cfg, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
-	b.attach = func(libvirt.Domain, libvirt.Process) (source, error) {
+	b.attach = func(libvirt.Domain, qemu.Process) (source, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return b.source, nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/ctf"
@@ -51,7 +52,7 @@ const sourceName = "ust"
 const sessionPrefix = "virtsentryd-"
 
 // sessionName is the name of a domain's recording session: it tells whose it is, and one QEMU process from another with its PID.
-func sessionName(d libvirt.Domain, p libvirt.Process) string {
+func sessionName(d libvirt.Domain, p qemu.Process) string {
 	return fmt.Sprintf("%s%s-%d-%d", sessionPrefix, d.UUID, p.PID, p.Start)
 }
 
@@ -66,7 +67,7 @@ type ustSource struct {
 }
 
 // attachUST makes and starts a session on a domain's QEMU.
-func (m *Monitor) attachUST(d libvirt.Domain, p libvirt.Process) (source, error) {
+func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
 	name := sessionName(d, p)
 	cfg := lttng.Config{
 		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 )
 
 // requestQueue bounds what waits to be done on a watcher's goroutine.
@@ -30,7 +31,7 @@ type watcher struct {
 	done     chan struct{}
 
 	// Owned by the goroutine.
-	proc     libvirt.Process
+	proc     qemu.Process
 	booted   time.Time // when proc began
 	source   source
 	attached time.Time

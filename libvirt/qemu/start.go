@@ -1,4 +1,4 @@
-package libvirt
+package qemu
 
 import (
 	"context"
@@ -24,11 +24,11 @@ const (
 func (p Processes) Starts(ctx context.Context) (<-chan Domain, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("libvirt: watch for starts: %w", err)
+		return nil, fmt.Errorf("qemu: watch for starts: %w", err)
 	}
 	dir := filepath.Join(p.RunDir, "qemu")
 	if err := watcher.Add(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("libvirt: watch %s for starts: %w", dir, err), watcher.Close())
+		return nil, errors.Join(fmt.Errorf("qemu: watch %s for starts: %w", dir, err), watcher.Close())
 	}
 	out := make(chan Domain)
 	go func() {

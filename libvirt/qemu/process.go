@@ -1,4 +1,4 @@
-package libvirt
+package qemu
 
 import (
 	"bytes"
@@ -43,14 +43,14 @@ func (p Processes) Find(d Domain) (Process, error) {
 	}
 	start, err := p.startTime(pid)
 	if err != nil {
-		return Process{}, fmt.Errorf("libvirt: domain %s: %w", d.UUID, err)
+		return Process{}, fmt.Errorf("qemu: domain %s: %w", d.UUID, err)
 	}
 	args, err := os.ReadFile(p.proc(pid, "cmdline"))
 	if err != nil {
-		return Process{}, fmt.Errorf("libvirt: domain %s: %w", d.UUID, noProcess(err))
+		return Process{}, fmt.Errorf("qemu: domain %s: %w", d.UUID, noProcess(err))
 	}
 	if !strings.EqualFold(uuidOf(args), d.UUID) {
-		return Process{}, fmt.Errorf("libvirt: domain %s: process %d was not started for it: %w", d.UUID, pid, ErrNoProcess)
+		return Process{}, fmt.Errorf("qemu: domain %s: process %d was not started for it: %w", d.UUID, pid, ErrNoProcess)
 	}
 	return Process{PID: pid, Start: start}, nil
 }
@@ -64,11 +64,11 @@ func (p Processes) Identify(name string) (Domain, error) {
 	}
 	args, err := os.ReadFile(p.proc(pid, "cmdline"))
 	if err != nil {
-		return Domain{}, fmt.Errorf("libvirt: domain %s: %w", name, noProcess(err))
+		return Domain{}, fmt.Errorf("qemu: domain %s: %w", name, noProcess(err))
 	}
 	uuid := uuidOf(args)
 	if uuid == "" {
-		return Domain{}, fmt.Errorf("libvirt: domain %s: process %d has no -uuid: %w", name, pid, ErrNoProcess)
+		return Domain{}, fmt.Errorf("qemu: domain %s: process %d has no -uuid: %w", name, pid, ErrNoProcess)
 	}
 	return Domain{UUID: uuid, Name: name}, nil
 }
@@ -86,12 +86,12 @@ const ticks = 100
 func (p Processes) Age(q Process) (time.Duration, error) {
 	text, err := os.ReadFile(filepath.Join(p.ProcDir, "uptime"))
 	if err != nil {
-		return 0, fmt.Errorf("libvirt: read the host's uptime: %w", err)
+		return 0, fmt.Errorf("qemu: read the host's uptime: %w", err)
 	}
 	first, _, _ := strings.Cut(string(text), " ")
 	up, err := strconv.ParseFloat(first, 64)
 	if err != nil {
-		return 0, fmt.Errorf("libvirt: read the host's uptime: %w", err)
+		return 0, fmt.Errorf("qemu: read the host's uptime: %w", err)
 	}
 	age := up - float64(q.Start)/ticks
 	return max(0, time.Duration(age*float64(time.Second))), nil
@@ -102,7 +102,7 @@ func (p Processes) Age(q Process) (time.Duration, error) {
 func (p Processes) GuestTime(q Process) (time.Duration, error) {
 	tasks, err := filepath.Glob(p.proc(q.PID, "task/*/comm"))
 	if err != nil {
-		return 0, fmt.Errorf("libvirt: list threads of process %d: %w", q.PID, err)
+		return 0, fmt.Errorf("qemu: list threads of process %d: %w", q.PID, err)
 	}
 	total := time.Duration(0)
 	for _, comm := range tasks {
@@ -112,12 +112,12 @@ func (p Processes) GuestTime(q Process) (time.Duration, error) {
 		}
 		stat, err := os.ReadFile(filepath.Join(filepath.Dir(comm), "schedstat"))
 		if err != nil {
-			return 0, fmt.Errorf("libvirt: read CPU time of process %d: %w", q.PID, noProcess(err))
+			return 0, fmt.Errorf("qemu: read CPU time of process %d: %w", q.PID, noProcess(err))
 		}
 		first, _, _ := strings.Cut(string(stat), " ")
 		ns, err := strconv.ParseInt(first, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("libvirt: read CPU time of process %d: %w", q.PID, err)
+			return 0, fmt.Errorf("qemu: read CPU time of process %d: %w", q.PID, err)
 		}
 		total += time.Duration(ns)
 	}
@@ -190,15 +190,15 @@ func (p Processes) readPID(name string) (int, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = ErrNoProcess
 		}
-		return 0, fmt.Errorf("libvirt: domain %s: read %s: %w", name, file, err)
+		return 0, fmt.Errorf("qemu: domain %s: read %s: %w", name, file, err)
 	}
 	trimmed := strings.TrimSpace(string(text))
 	pid, err := strconv.Atoi(trimmed)
 	switch {
 	case trimmed == "": // it is being written
-		return 0, fmt.Errorf("libvirt: domain %s: %s is empty: %w", name, file, ErrNoProcess)
+		return 0, fmt.Errorf("qemu: domain %s: %s is empty: %w", name, file, ErrNoProcess)
 	case err != nil || pid <= 0:
-		return 0, fmt.Errorf("libvirt: domain %s: %s holds no process id: %.40q", name, file, trimmed)
+		return 0, fmt.Errorf("qemu: domain %s: %s holds no process id: %.40q", name, file, trimmed)
 	}
 	return pid, nil
 }

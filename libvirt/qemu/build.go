@@ -1,4 +1,4 @@
-package libvirt
+package qemu
 
 import (
 	"debug/elf"
@@ -14,21 +14,21 @@ var errNoBuildID = errors.New("no GNU build id")
 func (p Processes) BuildID(q Process) (string, error) {
 	f, err := elf.Open(p.proc(q.PID, "exe"))
 	if err != nil {
-		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, noProcess(err))
+		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, noProcess(err))
 	}
 	defer func() { _ = f.Close() }()
 	section := f.Section(".note.gnu.build-id")
 	if section == nil {
-		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, errNoBuildID)
+		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, errNoBuildID)
 	}
 	note, err := section.Data()
 	if err != nil {
-		return "", fmt.Errorf("libvirt: read build id of process %d: %w", q.PID, err)
+		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, err)
 	}
 	// Sizes of name and description, type, "GNU\0", and then the id.
 	const head, most = 4 + 4 + 4 + 4, 64
 	if len(note) <= head || len(note) > head+most {
-		return "", fmt.Errorf("libvirt: read build id of process %d: note of %d bytes", q.PID, len(note))
+		return "", fmt.Errorf("qemu: read build id of process %d: note of %d bytes", q.PID, len(note))
 	}
 	return hex.EncodeToString(note[head:]), nil
 }
