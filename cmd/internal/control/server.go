@@ -17,24 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errors of a Backend, which the client gets back as the same values.
-var (
-	ErrNoDomain = errors.New("no running domain of that name or UUID")
-	ErrRefused  = errors.New("refused")
-)
-
-// Backend is what the server shows and steers.
-type Backend interface {
-	// Domains lists the running domains, by name.
-	Domains() []DomainStatus
-	// Domain finds one by name or UUID. Errors: ErrNoDomain.
-	Domain(ref string) (DomainStatus, error)
-	// Learn throws a domain's profile away and learns a new one from so many units (0: as configured). Errors: ErrNoDomain, ErrRefused.
-	Learn(ref string, units int) error
-	// Subscribe delivers every unit from now on, until ctx ends, and then closes the channel. A slow reader loses units.
-	Subscribe(ctx context.Context) <-chan UnitReport
-}
-
 const (
 	maxBody       = 4 << 10
 	headerTimeout = 5 * time.Second

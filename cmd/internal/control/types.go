@@ -7,7 +7,8 @@ import "time"
 type DomainStatus struct {
 	UUID   string    `json:"uuid"`
 	Name   string    `json:"name"`
-	PID    int       `json:"pid"` // of its QEMU; 0: not found
+	ID     int       `json:"id,omitempty"` // libvirt's, of this run of it; 0: not known (yet)
+	PID    int       `json:"pid"`          // of its QEMU; 0: not found
 	State  string    `json:"state"`
 	Since  time.Time `json:"since"`
 	Reason *Reason   `json:"reason,omitempty"`
@@ -20,8 +21,14 @@ type DomainStatus struct {
 	Profile     bool `json:"profile"` // a profile is in force
 
 	// Missed is for how long the guest's QEMU had run, in seconds, when it was attached to; 0: attached before the guest's first instruction.
-	Missed  float64     `json:"missed_seconds"`
-	Units   Units       `json:"units"`
+	Missed float64 `json:"missed_seconds"`
+	Units  Units   `json:"units"`
+	Ledger Ledger  `json:"ledger"`
+	// Incidents are those that are open.
+	Incidents []Incident `json:"incidents,omitempty"`
+	// BufferBytes is the memory of the domain's ring buffers.
+	BufferBytes uint64 `json:"buffer_bytes"`
+
 	Last    *UnitReport `json:"last,omitempty"`    // the newest unit
 	Alarm   *UnitReport `json:"alarm,omitempty"`   // the newest anomalous unit
 	Support int         `json:"support_vectors"`   // of the profile
@@ -82,4 +89,54 @@ type Variable struct {
 // LearnRequest asks for a new profile.
 type LearnRequest struct {
 	Units int `json:"units"` // 0: as configured
+}
+
+// Ledger says what became of every second of a guest's life: it is in a unit that was scored, or there is a reason why not. Life is
+// Scored plus all Reasons.
+type Ledger struct {
+	Life    float64            `json:"life_seconds"`    // since its QEMU began, up to the end of the newest unit
+	Scored  float64            `json:"scored_seconds"`  // in units that were scored
+	Reasons map[string]float64 `json:"reasons_seconds"` // by the codes of reasons
+}
+
+// Incident is something that an operator should look at.
+type Incident struct {
+	Kind  string    `json:"kind"` // anomaly, loss or identity
+	Since time.Time `json:"since"`
+	Text  string    `json:"text"`
+}
+
+// ProfileInfo describes a profile.
+type ProfileInfo struct {
+	UUID        string        `json:"uuid"`
+	Name        string        `json:"name"`
+	Created     time.Time     `json:"created"`
+	Catalogue   string        `json:"catalogue"`
+	Units       int           `json:"units"`   // learnt from
+	Dropped     int           `json:"dropped"` // left out
+	Engine      string        `json:"engine"`
+	Nu          float64       `json:"nu"`
+	Gamma       float64       `json:"gamma"`
+	Rho         float64       `json:"rho"`
+	Support     int           `json:"support_vectors"`
+	KKTResidual float64       `json:"kkt_residual"` // of the solution, by its certificate
+	Level       float64       `json:"level"`
+	QEMUBuild   string        `json:"qemu_build"`
+	MachineType string        `json:"machine_type"`
+	Accelerator string        `json:"accelerator"`
+	Source      string        `json:"source"`
+	Devices     []string      `json:"devices"`
+	Features    []UsualCounts `json:"features"`
+	Previous    bool          `json:"previous"` // there is one before it, for a rollback
+	InForce     bool          `json:"in_force"` // a running domain is judged by it now
+}
+
+// UsualCounts is the usual range of a feature's count in a unit.
+type UsualCounts struct {
+	Feature   string  `json:"feature"`
+	Subsystem string  `json:"subsystem"`
+	Words     string  `json:"words"`
+	Low       float64 `json:"low"`
+	Typical   float64 `json:"typical"`
+	High      float64 `json:"high"`
 }
