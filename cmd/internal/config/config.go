@@ -1,16 +1,9 @@
-// Package config reads the daemon's configuration: one TOML file in which every key is optional and an unknown one is refused.
+// Package config reads the daemon's configuration: a TOML file and its drop-ins, in which every key is optional and an unknown one is refused,
+// and works out what holds for one domain.
 package config
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/BurntSushi/toml"
 
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -37,6 +30,8 @@ type Config struct {
 	Control  Control  `toml:"control"`
 	Hooks    Hooks    `toml:"hooks"`
 	Log      Log      `toml:"log"`
+	Domains  []Match  `toml:"domain"` // in the order in which they were read
+	Files    []string `toml:"-"`      // that were read, in that order; none: the defaults
 }
 
 // Libvirt says which libvirt daemon is listened to.
@@ -50,6 +45,9 @@ type LTTng struct {
 	OutputDir      string `toml:"output_dir"`       // on tmpfs
 	SubBufferBytes uint64 `toml:"sub_buffer_bytes"` // power of two; memory of a domain: possible CPUs × sub_buffers × this
 	SubBuffers     uint64 `toml:"sub_buffers"`      // power of two
+	// What ring buffers may take of the host's memory, in bytes. Sub-buffers are made smaller to fit.
+	DomainBufferBytes uint64 `toml:"domain_buffer_bytes"` // those of a domain
+	TotalBufferBytes  uint64 `toml:"total_buffer_bytes"`  // those of all domains together
 }
 
 // Learning says what a first profile is made from.
@@ -110,8 +108,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // Default is the configuration of a host with one system libvirt daemon.
 func Default() Config {
 	return Config{
-		Libvirt:  Libvirt{URI: "qemu:///system", RunDir: "/run/libvirt"},
-		LTTng:    LTTng{OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8},
+		Libvirt: Libvirt{URI: "qemu:///system", RunDir: "/run/libvirt"},
+		LTTng: LTTng{
+			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30,
+		},
 		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},
 		Judging:  Judging{Engine: EngineLibSVM},
 		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},
@@ -119,75 +119,4 @@ func Default() Config {
 		Hooks:    Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
 		Log:      Log{Level: "info", Format: "text"},
 	}
-}
-
-// Read reads a file over the defaults. With optional set a file that is not there means the defaults.
-func Read(file string, optional bool) (Config, error) {
-	c := Default()
-	text, err := os.ReadFile(file)
-	switch {
-	case optional && errors.Is(err, fs.ErrNotExist):
-		return c, nil
-	case err != nil:
-		return c, fmt.Errorf("read configuration: %w", err)
-	}
-	if err := c.parse(string(text)); err != nil {
-		return c, fmt.Errorf("configuration %s: %w", file, err)
-	}
-	return c, nil
-}
-
-func (c *Config) parse(text string) error {
-	meta, err := toml.Decode(text, c)
-	if err != nil {
-		return err // it names the line; the library's longer form panics on some input
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		keys := make([]string, len(unknown))
-		for i, k := range unknown {
-			keys[i] = k.String()
-		}
-		return fmt.Errorf("unknown key %s", strings.Join(keys, ", "))
-	}
-	return c.check()
-}
-
-func (c *Config) check() error {
-	for key, path := range map[string]string{
-		"libvirt.run_dir": c.Libvirt.RunDir, "lttng.output_dir": c.LTTng.OutputDir, "profiles.dir": c.Profiles.Dir, "control.socket": c.Control.Socket,
-		"hooks.dir": c.Hooks.Dir, "hooks.pokes": c.Hooks.Pokes,
-	} {
-		if !filepath.IsAbs(path) {
-			return fmt.Errorf("%s: %q is not an absolute path", key, path)
-		}
-	}
-	for key, n := range map[string]uint64{"lttng.sub_buffer_bytes": c.LTTng.SubBufferBytes, "lttng.sub_buffers": c.LTTng.SubBuffers} {
-		if n < 2 || n&(n-1) != 0 {
-			return fmt.Errorf("%s: %d is not a power of two", key, n)
-		}
-	}
-	c.LTTng.OutputDir = filepath.Clean(c.LTTng.OutputDir) // it is compared with what LTTng reports
-	j := c.Judging
-	if err := j.Decider().Validate(); err != nil {
-		return fmt.Errorf("judging: %w", err)
-	}
-	switch {
-	case c.LTTng.SubBufferBytes < 4096 || c.LTTng.SubBufferBytes > 16<<20:
-		return fmt.Errorf("lttng.sub_buffer_bytes: %d is not between 4096 and %d", c.LTTng.SubBufferBytes, 16<<20)
-	case c.LTTng.SubBuffers > 64:
-		return fmt.Errorf("lttng.sub_buffers: %d is more than 64", c.LTTng.SubBuffers)
-	case c.Learning.Units < 30 || c.Learning.Units > 43200:
-		return fmt.Errorf("learning.units: %d is not between 30 (a minute) and 43200 (a day)", c.Learning.Units)
-	case c.Hooks.Timeout <= 0:
-		return errors.New("hooks.timeout: is not positive")
-	case c.Learning.Starting < 0:
-		return errors.New("learning.starting: is negative")
-	case !(j.Nu >= 0 && j.Nu < 1), !(j.Level >= 0 && j.Level < 1), !(j.Gamma >= 0 && j.Gamma < 1e9): // so that NaN is refused
-		return errors.New("judging: nu and level lie between 0 and 1, gamma is positive")
-	case j.Engine != EngineLibSVM && j.Engine != EngineLibSVMGo:
-		return fmt.Errorf("judging.engine: %q is neither %s nor %s", j.Engine, EngineLibSVM, EngineLibSVMGo)
-	case c.Log.Format != "text" && c.Log.Format != "json":
-		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
-	}
-	return nil
 }

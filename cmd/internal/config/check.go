@@ -1,0 +1,120 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxBufferBytes bounds what buffers may be given: more than hosts have is a mistake.
+const maxBufferBytes = 1 << 40
+
+// problem says what is wrong with the values of keys, each with its table's name.
+type problem struct {
+	keys []string
+	text string
+}
+
+// Error names the keys.
+func (p *problem) Error() string { return strings.Join(p.keys, ", ") + ": " + p.text }
+
+// as is the problem with the keys under the names that they have elsewhere.
+func (p *problem) as(rename func(key string) string) *problem {
+	renamed := &problem{text: p.text}
+	for _, key := range p.keys {
+		renamed.keys = append(renamed.keys, rename(key))
+	}
+	return renamed
+}
+
+func wrong(key, format string, args ...any) *problem {
+	return &problem{keys: []string{key}, text: fmt.Sprintf(format, args...)}
+}
+
+// check is the first thing that is wrong with the tables, nil for none. [[domain]] is not looked at.
+func (c Config) check() *problem {
+	for _, path := range []struct{ key, value string }{
+		{"libvirt.run_dir", c.Libvirt.RunDir},
+		{"lttng.output_dir", c.LTTng.OutputDir},
+		{"profiles.dir", c.Profiles.Dir},
+		{"control.socket", c.Control.Socket},
+		{"hooks.dir", c.Hooks.Dir},
+		{"hooks.pokes", c.Hooks.Pokes},
+	} {
+		if !filepath.IsAbs(path.value) {
+			return wrong(path.key, "%q is not an absolute path", path.value)
+		}
+	}
+	if p := c.LTTng.check(); p != nil {
+		return p
+	}
+	if p := (Domain{Learning: c.Learning, Judging: c.Judging}).check(); p != nil {
+		return p
+	}
+	switch {
+	case c.Hooks.Timeout <= 0:
+		return wrong("hooks.timeout", "%v is not positive", time.Duration(c.Hooks.Timeout))
+	case c.Judging.Engine != EngineLibSVM && c.Judging.Engine != EngineLibSVMGo:
+		return wrong("judging.engine", "%q is neither %s nor %s", c.Judging.Engine, EngineLibSVM, EngineLibSVMGo)
+	case c.Log.Level != "error" && c.Log.Level != "warning" && c.Log.Level != "info" && c.Log.Level != "debug":
+		return wrong("log.level", "%q is none of error, warning, info, debug", c.Log.Level)
+	case c.Log.Format != "text" && c.Log.Format != "json":
+		return wrong("log.format", "%q is neither text nor json", c.Log.Format)
+	}
+	return nil
+}
+
+// check looks at numbers as signed ones: the library lets a negative one pass for a large one.
+func (l LTTng) check() *problem {
+	for _, n := range []struct {
+		key       string
+		value     uint64
+		low, high int64
+	}{
+		{"lttng.sub_buffer_bytes", l.SubBufferBytes, 4096, 16 << 20},
+		{"lttng.sub_buffers", l.SubBuffers, 2, 64},
+		{"lttng.domain_buffer_bytes", l.DomainBufferBytes, 1, maxBufferBytes},
+		{"lttng.total_buffer_bytes", l.TotalBufferBytes, 1, maxBufferBytes},
+	} {
+		if v := int64(n.value); v < n.low || v > n.high {
+			return wrong(n.key, "%d is not between %d and %d", v, n.low, n.high)
+		}
+	}
+	switch {
+	case l.SubBufferBytes&(l.SubBufferBytes-1) != 0:
+		return wrong("lttng.sub_buffer_bytes", "%d is not a power of two", l.SubBufferBytes)
+	case l.SubBuffers&(l.SubBuffers-1) != 0:
+		return wrong("lttng.sub_buffers", "%d is not a power of two", l.SubBuffers)
+	case l.DomainBufferBytes > l.TotalBufferBytes:
+		return &problem{
+			keys: []string{"lttng.domain_buffer_bytes", "lttng.total_buffer_bytes"},
+			text: fmt.Sprintf("a domain may have %d bytes, all domains together only %d", l.DomainBufferBytes, l.TotalBufferBytes),
+		}
+	}
+	return nil
+}
+
+// check is the first thing that is wrong with a domain's settings, nil for none.
+func (d Domain) check() *problem {
+	l, j := d.Learning, d.Judging
+	// Conditions are written so that NaN is refused.
+	switch {
+	case l.Units < 30 || l.Units > 43200:
+		return wrong("learning.units", "%d is not between 30 (a minute) and 43200 (a day)", l.Units)
+	case l.Starting < 0 || l.Starting > Duration(24*time.Hour):
+		return wrong("learning.starting", "%v is not between 0 and a day", time.Duration(l.Starting))
+	case !(j.Nu >= 0 && j.Nu < 1):
+		return wrong("judging.nu", "%v is not between 0 and 1", j.Nu)
+	case !(j.Gamma >= 0 && j.Gamma <= 1e9):
+		return wrong("judging.gamma", "%v is not between 0 and 1e9", j.Gamma)
+	case !(j.Level >= 0 && j.Level < 1):
+		return wrong("judging.level", "%v is not between 0 and 1", j.Level)
+	case j.QuietUnits < 0 || j.QuietUnits > 43200:
+		return wrong("judging.quiet_units", "%d is not between 0 and 43200 (a day)", j.QuietUnits)
+	}
+	if err := j.Decider().Validate(); err != nil {
+		return &problem{keys: []string{"judging.window", "judging.alarm"}, text: strings.TrimPrefix(err.Error(), "decider: ")}
+	}
+	return nil
+}
