@@ -21,7 +21,7 @@ const (
 )
 
 // Store keeps one profile file for each domain in a directory, and the one before
-// it for a rollback. It is safe for concurrent use; the directory belongs to
+// it for a rollback, each with the units that it was learnt from. It is safe for concurrent use; the directory belongs to
 // one process at a time.
 type Store struct {
 	dir string
@@ -93,19 +93,10 @@ func cause(err error) error {
 // Save makes p the profile of its domain, atomically and durably: after a crash
 // there is either the old file or the new one. The old one is kept for
 // [Store.Rollback].
-func (s *Store) Save(p *Profile) error {
-	path, err := s.Path(p.Domain.UUID)
-	if err != nil {
-		return &ProfileError{Op: "save", Path: s.dir, Err: err}
-	}
-	if err := s.save(p, strings.TrimSuffix(path, suffix)); err != nil {
-		return &ProfileError{Op: "save", Path: path, Err: cause(err)}
-	}
-	return nil
-}
+func (s *Store) Save(p *Profile) error { return s.SaveWithUnits(p, nil) }
 
-// save writes the files whose names begin with base.
-func (s *Store) save(p *Profile, base string) error {
+// save writes the files whose names begin with base; units is nil where there are none.
+func (s *Store) save(p *Profile, units []byte, base string) error {
 	data, err := p.Encode()
 	if err != nil {
 		return err
@@ -119,6 +110,21 @@ func (s *Store) save(p *Profile, base string) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
+	if units != nil {
+		// The name is that of no profile yet, so nobody reads it before the profile is there.
+		if err := writeDurably(unitsPath(base, data), units); err != nil {
+			return err
+		}
+	}
+	if err := replace(base, data); err != nil {
+		return errors.Join(err, sweepUnits(base))
+	}
+	_ = sweepUnits(base) // the profile is there; what is left is swept the next time
+	return syncDir(s.dir)
+}
+
+// replace makes data the current profile file, and the current one the previous.
+func replace(base string, data []byte) error {
 	if err := writeDurably(base+suffixTemp, data); err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (s *Store) save(p *Profile, base string) error {
 	if err := os.Rename(base+suffixTemp, base+suffix); err != nil {
 		return errors.Join(err, os.Remove(base+suffixTemp))
 	}
-	return syncDir(s.dir)
+	return nil
 }
 
 // keepPrevious makes the current file, if any, also the previous one, without a
@@ -203,8 +209,8 @@ func (s *Store) Rollback(uuid string) (*Profile, error) {
 	return p, nil
 }
 
-// Remove deletes the profile of a domain and the one before it. That there is none
-// is no error.
+// Remove deletes the profile of a domain and the one before it, with the units that they were learnt
+// from. That there is none is no error.
 func (s *Store) Remove(uuid string) error {
 	path, err := s.Path(uuid)
 	if err != nil {
@@ -213,9 +219,12 @@ func (s *Store) Remove(uuid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base := strings.TrimSuffix(path, suffix)
-	var failed error
+	files, failed := unitsFiles(base)
 	for _, end := range []string{suffix, suffixPrevious, suffixTemp, suffixPrevious + ".tmp"} {
-		if err := os.Remove(base + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		files = append(files, base+end)
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = errors.Join(failed, err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type backend struct {
+	profiles
 	learnt string
 	units  chan UnitReport
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
@@ -24,14 +25,20 @@ func (m *Monitor) Domains() []control.DomainStatus {
 	return list
 }
 
-// Domain finds a watched domain by name or UUID, control.Backend.
+// Domain finds a watched domain as virsh does, control.Backend: by id, if ref is a number, then by UUID, then by name.
 func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
-	for _, d := range m.Domains() {
-		if d.Name == ref || strings.EqualFold(d.UUID, ref) {
-			return d, nil
+	list := m.Domains()
+	id, err := strconv.Atoi(ref)
+	for _, is := range []func(control.DomainStatus) bool{
+		func(d control.DomainStatus) bool { return err == nil && id > 0 && d.ID == id },
+		func(d control.DomainStatus) bool { return strings.EqualFold(d.UUID, ref) },
+		func(d control.DomainStatus) bool { return d.Name == ref },
+	} {
+		if i := slices.IndexFunc(list, is); i >= 0 {
+			return list[i], nil
 		}
 	}
-	return control.DomainStatus{}, fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
+	return control.DomainStatus{}, fmt.Errorf("%.256s: %w", ref, control.ErrNoDomain)
 }
 
 // Learn makes a domain learn anew, control.Backend.

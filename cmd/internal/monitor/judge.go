@@ -173,9 +173,10 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 		j.note = because(reasonRefused, err.Error())
 		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}
+	rows := j.trained.Rows
 	j.profile, j.note, j.trained.Rows = p, nil, nil
 	j.decider.Reset()
-	if err := j.store.Save(p); err != nil {
+	if err := keepProfile(j.store, p, rows); err != nil {
 		return fmt.Errorf("keep profile of domain %s (it is in force, but will be learnt again after a restart): %w", j.domain.UUID, err)
 	}
 	return nil

@@ -38,6 +38,7 @@ type Monitor struct {
 	processes qemu.Processes
 	attach    func(libvirt.Domain, qemu.Process) (source, error)
 	units     hub
+	tees      tees
 	hooks     *hooks.Runner
 	host      string
 	bootID    string

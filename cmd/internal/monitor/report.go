@@ -53,6 +53,7 @@ func (w *watcher) unit(u unit.Unit) {
 			w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
 		}
 	}
+	w.recent.keep(u)
 	shown := report // what others read is not changed any more
 	w.count(u, &shown)
 	report.State = w.refresh()

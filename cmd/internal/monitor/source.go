@@ -64,6 +64,7 @@ type ustSource struct {
 	started uint64     // CLOCK_MONOTONIC when recording had begun, nanoseconds
 	until   uint64     // CLOCK_MONOTONIC before the rotation under way was asked for; 0: none is
 	late    uint64
+	release func(chunk string) error // lets go of a chunk that was read
 }
 
 // attachUST makes and starts a session on a domain's QEMU.
@@ -86,7 +87,8 @@ func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
 	if err := session.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to domain %s: %w", d.UUID, err), session.Destroy())
 	}
-	return &ustSource{session: session, cutter: unit.NewCutter(catalogue.Events()), started: monotonic()}, nil
+	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
+	return &ustSource{session: session, cutter: unit.NewCutter(catalogue.Events()), started: monotonic(), release: release}, nil
 }
 
 func (s *ustSource) collect(ctx context.Context) (batch, error) {
@@ -122,8 +124,8 @@ func (s *ustSource) finish(ctx context.Context) (batch, error) {
 // read takes in one chunk and removes it. Everything before until is complete then; last: and nothing comes after it.
 func (s *ustSource) read(chunk string, until uint64, last bool) (b batch, err error) {
 	defer func() {
-		if removeErr := os.RemoveAll(chunk); removeErr != nil {
-			err = errors.Join(err, fmt.Errorf("remove a chunk that was read: %w", removeErr))
+		if releaseErr := s.release(chunk); releaseErr != nil {
+			err = errors.Join(err, fmt.Errorf("let go of a chunk that was read: %w", releaseErr))
 		}
 	}()
 	if s.clock == nil {

@@ -46,6 +46,7 @@ type watcher struct {
 	known    bool      // the hardware has been read
 	build    string    // of the QEMU
 	said     time.Time // when the state was last announced; zero: never
+	recent   recent    // units that may be marked as normal
 	again    time.Time // when it was last written again because somebody had changed it
 
 	mu  sync.Mutex           // guards now, and proc where others read it
