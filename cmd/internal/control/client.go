@@ -48,15 +48,25 @@ func (c *Client) Domains(ctx context.Context) ([]DomainStatus, error) {
 	return list, c.do(ctx, http.MethodGet, "/v1/domains", nil, &list)
 }
 
-// Domain reads the status of one domain, by name or UUID. Errors: ErrNoDomain.
+// Domain reads the status of one domain, by id, UUID or name. Errors: ErrNoDomain.
 func (c *Client) Domain(ctx context.Context, ref string) (DomainStatus, error) {
 	var d DomainStatus
-	return d, c.do(ctx, http.MethodGet, "/v1/domains/"+url.PathEscape(ref), nil, &d)
+	return d, c.do(ctx, http.MethodGet, domainPath(ref), nil, &d)
+}
+
+func domainPath(ref string) string { return "/v1/domains/" + segment(ref) }
+
+// segment is a ref as one part of a path. What a path cannot hold names no domain, and neither does what stands for it.
+func segment(ref string) string {
+	if ref == "" || ref == "." || ref == ".." {
+		return "%00"
+	}
+	return url.PathEscape(ref)
 }
 
 // Learn makes the daemon learn a domain anew. Errors: ErrNoDomain, ErrRefused.
 func (c *Client) Learn(ctx context.Context, ref string, units int) error {
-	return c.do(ctx, http.MethodPost, "/v1/domains/"+url.PathEscape(ref)+"/learn", LearnRequest{Units: units}, nil)
+	return c.do(ctx, http.MethodPost, domainPath(ref)+"/learn", LearnRequest{Units: units}, nil)
 }
 
 // Units calls f for every unit of every domain, as they come, until ctx ends or f returns an error, which it returns, or the daemon goes.
@@ -111,10 +121,19 @@ func (c *Client) do(ctx context.Context, method, path string, request, answer an
 	return nil
 }
 
-// send returns the body of a good answer, which the caller closes.
+// send returns the body of a good answer, which the caller closes. A request is sent as JSON, an io.Reader as it is.
 func (c *Client) send(ctx context.Context, method, path string, request any) (io.ReadCloser, error) {
-	var body io.Reader
-	if request != nil {
+	answer, err := c.ask(ctx, method, path, request)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// ask returns a good answer, whose body the caller closes.
+func (c *Client) ask(ctx context.Context, method, path string, request any) (*http.Response, error) {
+	body, plain := request.(io.Reader)
+	if request != nil && !plain {
 		text, err := json.Marshal(request)
 		if err != nil {
 			return nil, fmt.Errorf("control: write request: %w", err)
@@ -130,7 +149,7 @@ func (c *Client) send(ctx context.Context, method, path string, request any) (io
 		return nil, c.unanswered(ctx, err)
 	}
 	if answer.StatusCode == http.StatusOK {
-		return answer.Body, nil
+		return answer, nil
 	}
 	defer func() { _ = answer.Body.Close() }()
 	return nil, failed(answer)
@@ -159,6 +178,8 @@ func failed(answer *http.Response) error {
 	switch answer.StatusCode {
 	case http.StatusNotFound:
 		return remote{f.Error, ErrNoDomain}
+	case http.StatusGone:
+		return remote{f.Error, ErrNoProfile}
 	case http.StatusConflict:
 		return remote{f.Error, ErrRefused}
 	case http.StatusForbidden:

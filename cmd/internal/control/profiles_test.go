@@ -2,9 +2,15 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
+	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // profiles is the backend's part that keeps profiles and records: it notes what it was asked for.
@@ -67,4 +73,188 @@ func (p *profiles) Record(ctx context.Context, ref string, w io.Writer) error {
 		return err
 	}
 	return p.tape(ctx, w)
+}
+
+func TestProfiles(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	ctx := t.Context()
+	b.file = []byte("a profile\x00\xff")
+	const odd = "a web/server"
+	from := time.Unix(1000, 5).UTC()
+	for _, tc := range []struct {
+		asked string
+		call  func() (ProfileInfo, error)
+	}{
+		{"show a web/server", func() (ProfileInfo, error) { return c.Profile(ctx, odd) }},
+		{"import a web/server", func() (ProfileInfo, error) { return c.ImportProfile(ctx, odd, []byte("\x00new")) }},
+		{"clone 7 to a web/server", func() (ProfileInfo, error) { return c.CloneProfile(ctx, "7", odd) }},
+		{"rollback a web/server", func() (ProfileInfo, error) { return c.RollbackProfile(ctx, odd) }},
+		{"relearn a web/server", func() (ProfileInfo, error) { return c.Relearn(ctx, odd, from, from.Add(time.Minute)) }},
+		{"delete a web/server", func() (ProfileInfo, error) { return kept, c.DeleteProfile(ctx, odd) }},
+		{"export a web/server", func() (ProfileInfo, error) {
+			file, err := c.ExportProfile(ctx, odd)
+			if string(file) != "\x00new" { // what was imported
+				t.Errorf("exported %q", file)
+			}
+			return kept, err
+		}},
+		{"list", func() (ProfileInfo, error) {
+			list, err := c.Profiles(ctx)
+			if len(list) != 1 {
+				return ProfileInfo{}, err
+			}
+			return list[0], err
+		}},
+	} {
+		b.asked = nil
+		got, err := tc.call()
+		if err != nil || len(b.asked) != 1 || b.asked[0] != tc.asked {
+			t.Errorf("%s: asked for %q, %v", tc.asked, b.asked, err)
+		}
+		if diff := cmp.Diff(kept, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.asked, diff)
+		}
+	}
+	if want := [2]time.Time{from, from.Add(time.Minute)}; !b.span[0].Equal(want[0]) || !b.span[1].Equal(want[1]) {
+		t.Errorf("span %v; want %v", b.span, want)
+	}
+}
+
+func TestProfilesFail(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	ctx := t.Context()
+	for _, want := range []error{ErrNoProfile, ErrNoDomain, ErrRefused} {
+		b.err = fmt.Errorf("web: %w: of no use", want)
+		for name, call := range map[string]func() error{
+			"list":     func() error { _, err := c.Profiles(ctx); return err },
+			"show":     func() error { _, err := c.Profile(ctx, "web"); return err },
+			"export":   func() error { _, err := c.ExportProfile(ctx, "web"); return err },
+			"import":   func() error { _, err := c.ImportProfile(ctx, "web", nil); return err },
+			"clone":    func() error { _, err := c.CloneProfile(ctx, "web", "db"); return err },
+			"rollback": func() error { _, err := c.RollbackProfile(ctx, "web"); return err },
+			"delete":   func() error { return c.DeleteProfile(ctx, "web") },
+			"relearn":  func() error { _, err := c.Relearn(ctx, "web", time.Time{}, time.Time{}); return err },
+			"record":   func() error { return c.Record(ctx, "web", time.Second, nil) },
+		} {
+			if err := call(); !errors.Is(err, want) || err.Error() != b.err.Error() {
+				t.Errorf("%s = %v; want %v", name, err, b.err)
+			}
+		}
+	}
+}
+
+// What is no request of ours reaches no backend.
+func TestWrongRequests(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	ctx := t.Context()
+	for _, tc := range []struct {
+		method, path string
+		body         any
+		text         string
+	}{
+		{"POST", "/v1/domains/web/relearn", strings.NewReader("{"), "unexpected EOF"},
+		{"POST", "/v1/domains/web/relearn", strings.NewReader(`{"from":"noon"}`), "noon"},
+		{"POST", "/v1/domains/web/relearn", strings.NewReader(`{"since":"noon"}`), `unknown field "since"`},
+		{"POST", "/v1/domains/web/record", RecordRequest{}, "a recording of 0 seconds"},
+		{"POST", "/v1/domains/web/record", RecordRequest{Seconds: -1}, "a recording of -1 seconds"},
+		{"POST", "/v1/domains/web/record", RecordRequest{Seconds: 1e18}, "it may take 24h0m0s at most"},
+		{"POST", "/v1/profiles/web/clone", strings.NewReader(`{"from":"` + strings.Repeat("x", maxBody) + `"}`), "too large"},
+		{"PUT", "/v1/profiles/web/file", io.LimitReader(zeros{}, MaxProfileBytes+1), "too large"},
+	} {
+		if err := c.do(ctx, tc.method, tc.path, tc.body, nil); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.text) {
+			t.Errorf("%s %s = %v; want it refused: %s", tc.method, tc.path, err, tc.text)
+		}
+	}
+	if _, err := c.ImportProfile(ctx, "web", make([]byte, MaxProfileBytes+1)); !errors.Is(err, ErrRefused) {
+		t.Errorf("import of a huge file = %v", err)
+	}
+	for _, ref := range []string{"", ".", ".."} {
+		if _, err := c.Domain(ctx, ref); !errors.Is(err, ErrNoDomain) {
+			t.Errorf("Domain(%q) = %v; want ErrNoDomain", ref, err)
+		}
+	}
+	if len(b.asked) > 0 {
+		t.Errorf("asked for %q", b.asked)
+	}
+}
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestRecord(t *testing.T) {
+	b, c, end := serve(t)
+	defer end()
+	var heard []byte
+	read := func(r io.Reader) (err error) {
+		heard, err = io.ReadAll(r)
+		return err
+	}
+	b.tape = func(ctx context.Context, w io.Writer) error {
+		_, err := io.WriteString(w, "first,")
+		<-ctx.Done()
+		_, lastErr := io.WriteString(w, "last")
+		return errors.Join(err, lastErr)
+	}
+	if err := c.Record(t.Context(), "web", 10*time.Millisecond, read); err != nil || string(heard) != "first,last" {
+		t.Errorf("Record = %v, read %q", err, heard)
+	}
+	b.tape = func(_ context.Context, w io.Writer) error {
+		_, _ = io.WriteString(w, "first")
+		return fmt.Errorf("%w: domain web\nhas ended", ErrRefused)
+	}
+	err := c.Record(t.Context(), "web", time.Minute, read)
+	if !errors.Is(err, ErrRefused) || err.Error() != "refused: domain web has ended" || string(heard) != "first" {
+		t.Errorf("Record = %v, read %q; want what was there, and why it ended", err, heard)
+	}
+	full := errors.New("disk full")
+	if err := c.Record(t.Context(), "web", time.Minute, func(io.Reader) error { return full }); !errors.Is(err, full) && !errors.Is(err, ErrRefused) {
+		t.Errorf("Record = %v; want %v", err, full)
+	}
+}
+
+// A client that goes ends its recording, and so does a daemon.
+func TestRecordIsCut(t *testing.T) {
+	b, c, end := serve(t)
+	ended := make(chan error, 1)
+	b.tape = func(ctx context.Context, w io.Writer) error {
+		_, err := io.WriteString(w, "first")
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return err
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := c.Record(ctx, "web", time.Hour, func(r io.Reader) error {
+		_, err := io.ReadFull(r, make([]byte, 5))
+		cancel()
+		_, restErr := io.ReadAll(r)
+		return errors.Join(err, restErr)
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Record = %v; want context.Canceled", err)
+	}
+	<-ended
+	// A daemon that is killed ends a stream in the middle.
+	end()
+	l, err := Listen(filepath.Join(t.TempDir(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	said := make(chan error)
+	go func() { said <- say(l, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n") }()
+	err = NewClient(l.Addr().String()).Record(t.Context(), "web", time.Hour, func(r io.Reader) error {
+		_, err := io.ReadAll(r)
+		return err
+	})
+	if !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("Record = %v; want ErrNoDaemon", err)
+	}
+	if err := <-said; err != nil {
+		t.Error(err)
+	}
 }

@@ -96,14 +96,24 @@ func routes(b Backend) http.Handler {
 	})
 	mux.HandleFunc("POST /v1/domains/{ref}/learn", func(w http.ResponseWriter, r *http.Request) {
 		var request LearnRequest
-		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&request); err != nil {
-			reply(w, nil, fmt.Errorf("%w: %w", ErrRefused, err))
-			return
+		if decode(w, r, &request) {
+			reply(w, struct{}{}, b.Learn(r.PathValue("ref"), request.Units))
 		}
-		reply(w, struct{}{}, b.Learn(r.PathValue("ref"), request.Units))
 	})
+	mux.HandleFunc("POST /v1/domains/{ref}/relearn", func(w http.ResponseWriter, r *http.Request) {
+		var request RelearnRequest
+		if decode(w, r, &request) {
+			p, err := b.Relearn(r.PathValue("ref"), request.From, request.To)
+			reply(w, p, err)
+		}
+	})
+	mux.HandleFunc("POST /v1/domains/{ref}/record", func(w http.ResponseWriter, r *http.Request) {
+		var request RecordRequest
+		if decode(w, r, &request) {
+			record(w, r, b, request)
+		}
+	})
+	routeProfiles(mux, b)
 	mux.HandleFunc("GET /v1/units", func(w http.ResponseWriter, r *http.Request) { stream(w, r, b) })
 	return mux
 }
@@ -122,6 +132,17 @@ func stream(w http.ResponseWriter, r *http.Request, b Backend) {
 	}
 }
 
+// decode reads a request's body; where that fails, it answers, and says false.
+func decode(w http.ResponseWriter, r *http.Request, request any) bool {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(request)
+	if err != nil {
+		reply(w, nil, fmt.Errorf("%w: %w", ErrRefused, err))
+	}
+	return err == nil
+}
+
 // failure is the body of an answer that is not 200.
 type failure struct {
 	Error string `json:"error"`
@@ -130,6 +151,8 @@ type failure struct {
 func reply(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
+	case errors.Is(err, ErrNoProfile):
+		w.WriteHeader(http.StatusGone)
 	case errors.Is(err, ErrNoDomain):
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, ErrRefused):

@@ -91,6 +91,22 @@ type LearnRequest struct {
 	Units int `json:"units"` // 0: as configured
 }
 
+// RelearnRequest marks a span of a domain's units as normal.
+type RelearnRequest struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// RecordRequest asks for a domain's trace.
+type RecordRequest struct {
+	Seconds float64 `json:"seconds"` // more than 0, at most a day's
+}
+
+// CloneRequest names the domain whose profile another one gets.
+type CloneRequest struct {
+	From string `json:"from"`
+}
+
 // Ledger says what became of every second of a guest's life: it is in a unit that was scored, or there is a reason why not. Life is
 // Scored plus all Reasons.
 type Ledger struct {
@@ -101,7 +117,7 @@ type Ledger struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, loss or identity
+	Kind  string    `json:"kind"` // anomaly, loss, trace, identity or policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }
