@@ -15,6 +15,9 @@ const (
 	Stopped
 	MetadataChanged // of the state element, by whomever
 	DevicesChanged  // a device was plugged in or out
+	Rebooted        // the guest was reset, or has rebooted, within the same QEMU
+	PolicyChanged   // the policy element, in either definition, by whomever
+	Defined         // the persistent definition is another one: with it may come another policy, or another name
 )
 
 var eventKinds = map[golibvirt.DomainEventType]EventKind{
@@ -24,6 +27,7 @@ var eventKinds = map[golibvirt.DomainEventType]EventKind{
 	golibvirt.DOMAIN_EVENT_RESUMED:     Resumed,
 	golibvirt.DOMAIN_EVENT_STOPPED:     Stopped,
 	golibvirt.DOMAIN_EVENT_CRASHED:     Suspended, // its QEMU may be kept; when it ends, Stopped follows
+	golibvirt.DOMAIN_EVENT_DEFINED:     Defined,   // whatever its detail: also a transient domain that becomes persistent has another policy
 }
 
 func (k EventKind) String() string {
@@ -40,6 +44,12 @@ func (k EventKind) String() string {
 		return "metadata changed"
 	case DevicesChanged:
 		return "devices changed"
+	case Rebooted:
+		return "rebooted"
+	case PolicyChanged:
+		return "policy changed"
+	case Defined:
+		return "defined"
 	}
 	return "unknown"
 }
@@ -55,36 +65,45 @@ const queueLength = 256
 
 // registerEvents asks for all events. The callbacks run on the event loop: they must neither block nor call libvirt.
 func (c *Connection) registerEvents() error {
-	id, err := c.conn.DomainEventLifecycleRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventLifecycle) {
-		if kind, known := eventKinds[e.Event]; known {
-			c.deliver(kind, d)
+	for _, register := range []func() (int, error){
+		func() (int, error) {
+			return c.conn.DomainEventLifecycleRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventLifecycle) {
+				if kind, known := eventKinds[e.Event]; known {
+					c.deliver(kind, d)
+				}
+			})
+		},
+		func() (int, error) { return c.conn.DomainEventMetadataChangeRegister(nil, c.metadataChanged) },
+		func() (int, error) {
+			return c.conn.DomainEventRebootRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain) { c.deliver(Rebooted, d) })
+		},
+		func() (int, error) {
+			return c.conn.DomainEventDeviceAddedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceAdded) {
+				c.deliver(DevicesChanged, d)
+			})
+		},
+		func() (int, error) {
+			return c.conn.DomainEventDeviceRemovedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceRemoved) {
+				c.deliver(DevicesChanged, d)
+			})
+		},
+	} {
+		id, err := register()
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
+		c.callbacks = append(c.callbacks, id)
 	}
-	c.callbacks = append(c.callbacks, id)
-	id, err = c.conn.DomainEventMetadataChangeRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventMetadataChange) {
-		if e.NSURI == StateURI {
-			c.deliver(MetadataChanged, d)
-		}
-	})
-	if err != nil {
-		return err
+	return nil
+}
+
+func (c *Connection) metadataChanged(_ *golibvirt.Connect, d *golibvirt.Domain, e *golibvirt.DomainEventMetadataChange) {
+	switch e.NSURI {
+	case StateURI:
+		c.deliver(MetadataChanged, d)
+	case PolicyURI:
+		c.deliver(PolicyChanged, d)
 	}
-	c.callbacks = append(c.callbacks, id)
-	id, err = c.conn.DomainEventDeviceAddedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceAdded) {
-		c.deliver(DevicesChanged, d)
-	})
-	if err != nil {
-		return err
-	}
-	c.callbacks = append(c.callbacks, id)
-	id, err = c.conn.DomainEventDeviceRemovedRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain, _ *golibvirt.DomainEventDeviceRemoved) {
-		c.deliver(DevicesChanged, d)
-	})
-	c.callbacks = append(c.callbacks, id)
-	return err
 }
 
 func (c *Connection) deliver(kind EventKind, d *golibvirt.Domain) {

@@ -73,7 +73,16 @@ func TestSchemaExamples(t *testing.T) {
 				t.Errorf("example of %s, form %d: %v", kind, i, err)
 			}
 		}
-		if kind != "state" {
+		switch kind {
+		case "policy":
+			if p, err := parsePolicy(string(text)); err != nil || p.Watch == nil || p.QuietUnits == nil {
+				t.Errorf("the example was not read: %+v, %v", p, err)
+			}
+			continue
+		case "profile":
+			if p, err := parseProfile(string(text)); err != nil || p.Units != 300 || len(p.File) == 0 {
+				t.Errorf("the example was not read: %+v, %v", p, err)
+			}
 			continue
 		}
 		// The example is what the daemon would write, so parseState reads all of it.
