@@ -41,6 +41,7 @@ finds the lab is printed on standard output.`,
 	f.StringVar(&cfg.Image, "image", "", "directory of the guest's image (default: built from packaging/lab/image)")
 	f.StringVar(&cfg.Checkout, "checkout", "", "source tree (default: found from the working directory)")
 	f.StringVar(&cfg.Accel, "accel", "tcg", "accelerator of all guests of the lab: tcg or kvm")
+	f.StringVar(&cfg.Daemon, "daemon", "libvirtd", "the lab's libvirt daemon: libvirtd or virtqemud, or a path to one")
 	f.DurationVar(&cfg.Timeout, "timeout", 0, "how long to wait for the web page (default 5m)")
 	return cmd
 }
@@ -144,9 +145,35 @@ func (a *app) guestCommand() *cobra.Command {
 			return l.WaitForWeb(cmd.Context(), args[0], lab.DefaultWait)
 		},
 	}
-	guest := &cobra.Command{Use: "guest", Short: "Define and start further guests"}
-	guest.AddCommand(define, start)
+	guest := &cobra.Command{Use: "guest", Short: "Define, start and migrate guests"}
+	guest.AddCommand(define, start, a.migrateCommand())
 	return guest
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "migrate NAME --to DIR",
+		Short: "Migrate a running guest to another lab on this machine",
+		Long: `migrate moves a running guest to the lab in another directory, which must be up
+("up --no-guest" is enough). Its disk stays where it is, and goes with the lab
+that the guest was defined in: migrate it back, or end it, before that goes down.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := a.open()
+			if err != nil {
+				return err
+			}
+			target, err := lab.Open(to, a.log)
+			if err != nil {
+				return err
+			}
+			return l.Migrate(cmd.Context(), args[0], target)
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "runtime directory of the other lab")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
 }
 
 func (a *app) execCommand() *cobra.Command {

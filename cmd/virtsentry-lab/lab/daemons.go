@@ -33,7 +33,6 @@ var privateDirs = []struct {
 const (
 	sessiondName = "lttng-sessiond"
 	virtlogdName = "virtlogd"
-	libvirtdName = "libvirtd"
 )
 
 func (l *Lab) sessiondPidArg() string {
@@ -95,13 +94,14 @@ func (l *Lab) ensureLibvirt(ctx context.Context, st *state) error {
 	if err := l.writeConfigs(st.HostUUID); err != nil {
 		return err
 	}
-	if err := l.ensureDaemon(st, virtlogdName, "-f", "/etc/libvirt/virtlogd.conf", "-p", l.path("virtlogd.pid")); err != nil {
+	if err := l.ensureDaemon(st, virtlogdName, virtlogdName, "-f", "/etc/libvirt/virtlogd.conf", "-p", l.path("virtlogd.pid")); err != nil {
 		return err
 	}
-	if err := l.ensureDaemon(st, libvirtdName, "-f", "/etc/libvirt/libvirtd.conf", "-p", l.path("libvirtd.pid")); err != nil {
+	d := st.daemon()
+	if err := l.ensureDaemon(st, d.name, d.binary, "-f", "/etc/libvirt/libvirtd.conf", "-p", l.path(d.name+".pid")); err != nil {
 		return err
 	}
-	return waitFor(ctx, time.Minute, libvirtdName, *st.proc(libvirtdName), func() error {
+	return waitFor(ctx, time.Minute, d.name, *st.proc(d.name), func() error {
 		conn, err := l.connect()
 		if err != nil {
 			return err
@@ -129,22 +129,28 @@ func (l *Lab) makeMountPoint(st *state, dir string) error {
 	return nil
 }
 
-func (l *Lab) ensureDaemon(st *state, name string, args ...string) error {
+func (l *Lab) ensureDaemon(st *state, name, binary string, args ...string) error {
 	if p := st.proc(name); p != nil && p.Alive() {
 		return nil
 	}
 	l.log.Infof("starting %s", name)
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(binary, args...)
 	_, err := l.startDaemon(st, name, cmd, func() error { return l.startPrivately(cmd, st.Accel) })
 	return err
 }
 
-// startPrivately starts cmd in the lab's network namespace and in a mount
-// namespace of its own, where libvirt's directories are the lab's.
+// startPrivately starts cmd in the lab's network namespace, in a mount
+// namespace of its own, where libvirt's directories are the lab's, and on a
+// host named as the lab is.
 func (l *Lab) startPrivately(cmd *exec.Cmd, accel string) error {
 	return l.inside(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-			return fmt.Errorf("unshare mounts: %w", err)
+		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
+			return fmt.Errorf("unshare mounts and host name: %w", err)
+		}
+		// libvirt migrates no guest to a host of the same name. It asks no name
+		// server about one that is complete.
+		if err := unix.Sethostname([]byte(l.Hostname())); err != nil {
+			return fmt.Errorf("set host name: %w", err)
 		}
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)

@@ -47,7 +47,7 @@ func (l *Lab) tearDown(ctx context.Context) error {
 	}
 	l.endClients(ctx, st, ino)
 	l.endRecording(ctx)
-	if p := st.proc(libvirtdName); p != nil && p.Alive() {
+	if p := st.proc(st.daemon().name); p != nil && p.Alive() {
 		l.destroyGuests(ctx)
 	}
 	if err := l.endProcesses(ctx, st, ino); err != nil {
@@ -68,7 +68,7 @@ func (l *Lab) endClients(ctx context.Context, st *state, ino uint64) {
 	}
 	found = slices.DeleteFunc(found, func(p Proc) bool {
 		return slices.ContainsFunc(st.Procs, func(d Proc) bool { return d.PID == p.PID }) ||
-			p.Exe == st.QEMU || strings.HasPrefix(p.Name, "qemu") || p.Name == libvirtdName || p.Name == virtlogdName || p.Name == sessiondName
+			p.Exe == st.QEMU || strings.HasPrefix(p.Name, "qemu") || isDaemon(p.Name) || p.Name == virtlogdName || p.Name == sessiondName
 	})
 	_ = terminate(ctx, found, 3*time.Second)
 }

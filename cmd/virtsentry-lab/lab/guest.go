@@ -196,6 +196,24 @@ func (l *Lab) makeOverlay(ctx context.Context, name string) error {
 	return nil
 }
 
+// MakeDisk makes an empty raw disk of that many MiB, which the user that
+// guests run as may write, and returns its path. It goes with the lab.
+func (l *Lab) MakeDisk(ctx context.Context, name string, mib int) (string, error) {
+	if !guestName.MatchString(name) || mib < 1 {
+		return "", fmt.Errorf("make disk %q of %d MiB: want a name of lower case letters, digits and dashes, and a size", name, mib)
+	}
+	path := filepath.Join(l.diskDir(), name+".img")
+	out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "raw", path, fmt.Sprintf("%dM", mib)).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("make disk %s: %w: %s", name, err, strings.TrimSpace(string(out)))
+	}
+	uid, gid := qemuUser()
+	if err := errors.Join(os.Chown(path, uid, gid), os.Chmod(path, 0o600)); err != nil {
+		return "", fmt.Errorf("make disk %s: %w", name, err)
+	}
+	return path, nil
+}
+
 // StartGuest starts a defined guest unless it runs.
 func (l *Lab) StartGuest(name string) error {
 	return l.withDomain(name, func(dom *libvirt.Domain) error {

@@ -57,6 +57,7 @@ type Config struct {
 	DefineOnly bool               // define the guest but do not start it
 	MemoryMiB  int                // guest memory, 768 if 0
 	Accel      string             // of all guests: "tcg" (default) or "kvm"; a lab that exists keeps its own
+	Daemon     string             // "libvirtd" (default) or "virtqemud", or a path to one; a lab that exists keeps its own
 	Timeout    time.Duration      // for the guest to answer, 5 minutes if 0
 	Log        logrus.FieldLogger // nothing is logged if nil
 }
@@ -73,6 +74,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Accel == "" {
 		c.Accel = "tcg"
+	}
+	if c.Daemon == "" {
+		c.Daemon = monolithic
 	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultWait
@@ -92,7 +96,7 @@ func (c Config) check() error {
 	if c.Accel != "tcg" && c.Accel != "kvm" {
 		return fmt.Errorf("accelerator %q: want tcg or kvm", c.Accel)
 	}
-	return nil
+	return checkDaemon(c.Daemon)
 }
 
 // Lab is one lab, running or not. It holds no open handles; its methods may
@@ -131,10 +135,19 @@ func (l *Lab) Dir() string { return l.dir }
 // Netns is the name of the lab's network namespace, as ip-netns(8) knows it.
 func (l *Lab) Netns() string { return l.name }
 
-// URI is the address of the lab's libvirtd for any libvirt client.
+// URI is the address of the lab's libvirt daemon for any libvirt client.
 func (l *Lab) URI() string {
-	return "qemu:///system?socket=" + l.path("libvirt", "libvirt-sock")
+	st, err := l.loadState()
+	if err != nil {
+		st = new(state) // whoever connects hears that there is none
+	}
+	d := st.daemon()
+	return "qemu:///system?" + d.query + "socket=" + l.path("libvirt", d.socket)
 }
+
+// Hostname is the name of the host that the lab's libvirt daemon believes to
+// be on.
+func (l *Lab) Hostname() string { return l.name + ".test" }
 
 // RunLibvirt is where the lab's libvirtd keeps what it believes is in
 // /run/libvirt: the guests' PID files are in its directory qemu.

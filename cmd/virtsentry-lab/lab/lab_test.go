@@ -65,6 +65,10 @@ func TestConfig(t *testing.T) {
 		{"guest too long", Config{Guest: strings.Repeat("a", 32)}, false},
 		{"too little memory", Config{MemoryMiB: 64}, false},
 		{"unknown accelerator", Config{Accel: "hvf"}, false},
+		{"the modular daemon", Config{Daemon: "virtqemud"}, true},
+		{"a daemon by its path", Config{Daemon: "/opt/libvirt/sbin/virtqemud"}, true},
+		{"another daemon", Config{Daemon: "/usr/sbin/virtlxcd"}, false},
+		{"a daemon by a relative path", Config{Daemon: "./libvirtd"}, false},
 	} {
 		if err := tt.cfg.withDefaults().check(); (err == nil) != tt.ok {
 			t.Errorf("%s: error %v, want success %v", tt.name, err, tt.ok)
@@ -123,6 +127,22 @@ func TestGuestXML(t *testing.T) {
 	long := read(&state{}, GuestDef{Name: "a-name-too-long-for-a-tap", Addr: WebAddr, MemoryMiB: 768})
 	if len(long.Tap.Dev) > 15 {
 		t.Errorf("tap device %q is longer than the kernel allows", long.Tap.Dev)
+	}
+}
+
+func TestURI(t *testing.T) {
+	l := testLab(t)
+	for daemon, want := range map[string]string{
+		"":                         "qemu:///system?socket=" + l.dir + "/libvirt/libvirt-sock",
+		"libvirtd":                 "qemu:///system?socket=" + l.dir + "/libvirt/libvirt-sock",
+		"/usr/local/bin/virtqemud": "qemu:///system?mode=direct&socket=" + l.dir + "/libvirt/virtqemud-sock",
+	} {
+		if err := l.saveState(&state{Daemon: daemon}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.URI(); got != want {
+			t.Errorf("daemon %q: URI %s, want %s", daemon, got, want)
+		}
 	}
 }
 
@@ -243,13 +263,13 @@ func TestMakeDirRefusesOthers(t *testing.T) {
 }
 
 func TestCheckTools(t *testing.T) {
-	err := checkTools(func(name string) (string, error) {
-		if strings.HasPrefix(name, "lttng") || name == "nmap" {
+	err := checkTools("virtqemud", func(name string) (string, error) {
+		if strings.HasPrefix(name, "lttng") || name == "nmap" || name == "virtqemud" {
 			return "", errors.New("not there")
 		}
 		return "/bin/" + name, nil
 	})
-	want := "programs missing: lttng, lttng-sessiond, nmap; on Debian: apt-get install lttng-tools nmap"
+	want := "programs missing: virtqemud, lttng, lttng-sessiond, nmap; on Debian: apt-get install libvirt-daemon lttng-tools nmap"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -22,6 +22,7 @@ type state struct {
 	QEMUFrom string     `json:"qemu_from,omitempty"` // what it was staged from
 	Image    string     `json:"image,omitempty"`     // what it was staged from
 	Accel    string     `json:"accel,omitempty"`
+	Daemon   string     `json:"daemon,omitempty"` // libvirt's, as Config names it
 	HostUUID string     `json:"host_uuid,omitempty"`
 	Guests   []GuestDef `json:"guests,omitempty"`
 }

@@ -52,7 +52,7 @@ func (l *Lab) Status(ctx context.Context) (Status, error) {
 		s.Procs = procs
 	}
 	s.Sessiond = sessiondAnswers(ctx)
-	if p := st.proc(libvirtdName); p != nil && p.Alive() {
+	if p := st.proc(st.daemon().name); p != nil && p.Alive() {
 		s.Libvirtd = l.libvirtAnswers(ctx)
 	}
 	s.Up = s.NetnsUp && s.Sessiond && s.Libvirtd

@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
+type hostTool struct{ name, pkg string }
+
 // hostTools are the programs that a lab needs on the host and the Debian
 // packages they come from.
-var hostTools = []struct{ name, pkg string }{
+var hostTools = []hostTool{
 	{"ip", "iproute2"},
-	{"libvirtd", "libvirt-daemon"},
 	{"virtlogd", "libvirt-daemon"},
 	{"qemu-img", "qemu-utils"},
 	{"lttng", "lttng-tools"},
@@ -24,9 +25,10 @@ var hostTools = []struct{ name, pkg string }{
 }
 
 // checkTools names everything that is missing at once, with the packages.
-func checkTools(look func(string) (string, error)) error {
+// The libvirt daemon of the lab is one of the tools.
+func checkTools(daemon string, look func(string) (string, error)) error {
 	var tools, pkgs []string
-	for _, t := range hostTools {
+	for _, t := range append([]hostTool{{daemon, "libvirt-daemon"}}, hostTools...) {
 		if _, err := look(t.name); err != nil {
 			tools = append(tools, t.name)
 			if len(pkgs) == 0 || pkgs[len(pkgs)-1] != t.pkg {
@@ -41,4 +43,4 @@ func checkTools(look func(string) (string, error)) error {
 	return nil
 }
 
-func checkHostTools() error { return checkTools(exec.LookPath) }
+func checkHostTools(daemon string) error { return checkTools(daemon, exec.LookPath) }

@@ -20,7 +20,7 @@ func Up(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkHostTools(); err != nil {
+	if err := checkHostTools(cfg.Daemon); err != nil {
 		return nil, err
 	}
 	if !cfg.NoGuest {
@@ -66,6 +66,9 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 	}
 	if st.Accel == "" {
 		st.Accel = cfg.Accel
+	}
+	if st.Daemon == "" {
+		st.Daemon = cfg.Daemon
 	}
 	if err := l.saveState(st); err != nil {
 		return err
