@@ -16,11 +16,13 @@ type Change struct {
 	Previous string    `json:"previous"` // empty for the first state after the daemon began to watch
 	Since    time.Time `json:"since"`
 	Reason   *Reason   `json:"reason,omitempty"`
-	Coverage string    `json:"coverage,omitempty"` // full, partial, none, unknown: whether the state speaks of all devices of the domain
-	Unseen   []Unseen  `json:"unseen,omitempty"`
-	Unit     *Unit     `json:"unit,omitempty"`
-	Features []Feature `json:"features,omitempty"` // that carry the verdict, the most telling first
-	Missed   uint64    `json:"missed"`             // changes of this domain that no hook was run for, since the one before; set by the Runner
+	// Incidents are those that are open now. A change of them alone is a change, too.
+	Incidents []Incident `json:"incidents,omitempty"`
+	Coverage  string     `json:"coverage,omitempty"` // full, partial, none, unknown: whether the state speaks of all devices of the domain
+	Unseen    []Unseen   `json:"unseen,omitempty"`
+	Unit      *Unit      `json:"unit,omitempty"`
+	Features  []Feature  `json:"features,omitempty"` // that carry the verdict, the most telling first
+	Missed    uint64     `json:"missed"`             // changes of this domain that no hook was run for, since the one before; set by the Runner
 }
 
 // Reason says why a domain is in a state that is not simply seen to be normal.
@@ -34,6 +36,13 @@ type Unseen struct {
 	Kind string `json:"kind"` // interface, disk, ...
 	Name string `json:"name"`
 	Why  string `json:"why"`
+}
+
+// Incident is something that an operator should look at.
+type Incident struct {
+	Kind  string    `json:"kind"` // anomaly, loss, trace, identity, policy
+	Since time.Time `json:"since"`
+	Text  string    `json:"text"`
 }
 
 // Unit is the unit whose verdict led to the state.

@@ -95,5 +95,9 @@ func identify(d *golibvirt.Domain) (Domain, error) {
 	if err != nil {
 		return Domain{}, fmt.Errorf("libvirt: read the name of domain %s: %w", uuid, err)
 	}
-	return Domain{UUID: uuid, Name: name}, nil
+	id, err := d.GetID() // a domain that does not run has none
+	if err != nil {
+		id = 0
+	}
+	return Domain{UUID: uuid, Name: name, ID: int(id)}, nil
 }

@@ -59,14 +59,16 @@ func TestLifecycle(t *testing.T) {
 		do   func(*golibvirt.Domain) error
 		want EventKind
 		then Activity
+		id   int // of the run that the event is about
 	}{
-		{(*golibvirt.Domain).Suspend, Suspended, Paused},
-		{(*golibvirt.Domain).Resume, Resumed, Running},
-		{(*golibvirt.Domain).Destroy, Stopped, Inactive},
-		{(*golibvirt.Domain).Create, Started, Running},
+		{(*golibvirt.Domain).Suspend, Suspended, Paused, d.ID},
+		{(*golibvirt.Domain).Resume, Resumed, Running, d.ID},
+		{(*golibvirt.Domain).Destroy, Stopped, Inactive, 0},
+		{(*golibvirt.Domain).Create, Started, Running, d.ID + 1},
 	}
 	for _, s := range steps {
 		control(s.do)
+		d.ID = s.id
 		if diff := cmp.Diff(Event{Kind: s.want, Domain: d}, next(t, c)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", s.want, diff)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	golibvirt "libvirt.org/go/libvirt"
@@ -28,6 +29,7 @@ type State struct {
 	Coverage    string       `xml:"coverage,attr"`    // full, partial, none, unknown
 	Unseen      *Unseen      `xml:"unseen,omitempty"`
 	Reason      *Reason      `xml:"reason,omitempty"`
+	Incidents   []Incident   `xml:"incident,omitempty"` // that are open
 	Unit        *JudgedUnit  `xml:"unit,omitempty"`
 	Explanation *Explanation `xml:"explanation,omitempty"`
 }
@@ -53,6 +55,13 @@ type Explanation struct {
 type Reason struct {
 	Code string `xml:"code,attr"` // stable, for programs
 	Text string `xml:",chardata"` // for people
+}
+
+// Incident is something open that an operator should look at.
+type Incident struct {
+	Kind  string    `xml:"kind,attr"` // anomaly, loss, trace, identity, policy
+	Since time.Time `xml:"since,attr"`
+	Text  string    `xml:",chardata"`
 }
 
 // JudgedUnit is the unit whose verdict led to the state.
@@ -129,6 +138,10 @@ func (s State) Same(o State) bool {
 func (s State) element() ([]byte, error) {
 	s.XMLName = xml.Name{Local: "state"}
 	s.Since, s.Updated, s.ValidUntil = stamp(s.Since), stamp(s.Updated), stamp(s.ValidUntil)
+	s.Incidents = slices.Clone(s.Incidents)
+	for i := range s.Incidents {
+		s.Incidents[i].Since = stamp(s.Incidents[i].Since)
+	}
 	if s.Unit != nil {
 		unit := *s.Unit
 		unit.Start = stamp(unit.Start)

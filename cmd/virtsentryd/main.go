@@ -44,7 +44,8 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Read(file, !c.Flags().Changed("config"))
+			read := func() (config.Config, error) { return config.Read(file, !c.Flags().Changed("config")) }
+			cfg, err := read()
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,7 @@ func command() *cobra.Command {
 			if stopped {
 				return monitor.New(cfg, engine(cfg.Judging.Engine), log).MarkStopped()
 			}
-			return run(c.Context(), cfg, log)
+			return run(c.Context(), cfg, read, log)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", config.DefaultFile, "configuration `FILE`")
@@ -64,7 +65,7 @@ func command() *cobra.Command {
 	return c
 }
 
-func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
+func run(ctx context.Context, cfg config.Config, read func() (config.Config, error), log *logrus.Logger) error {
 	listener, err := control.Listen(cfg.Control.Socket)
 	if err != nil {
 		return err
@@ -73,6 +74,7 @@ func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := monitor.New(cfg, engine(cfg.Judging.Engine), log)
+	go reload(ctx, m, read, log)
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -81,6 +83,31 @@ func run(ctx context.Context, cfg config.Config, log *logrus.Logger) error {
 	err = m.Run(ctx)
 	cancel()
 	return errors.Join(err, <-served)
+}
+
+// reload reads the configuration again on each SIGHUP, until ctx ends. One that is wrong changes nothing.
+func reload(ctx context.Context, m *monitor.Monitor, read func() (config.Config, error), log *logrus.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		cfg, err := read()
+		if err == nil {
+			var level logrus.Level
+			if level, err = logrus.ParseLevel(cfg.Log.Level); err == nil {
+				log.SetLevel(level)
+				m.Reload(cfg)
+			}
+		}
+		if err != nil {
+			log.WithError(err).Error("the configuration was not read again; the old one stays in force")
+		}
+	}
 }
 
 // engine is the one that the configuration prefers; where its solution is not certified, the other one solves the problem.

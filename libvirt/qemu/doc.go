@@ -6,4 +6,5 @@ package qemu
 type Domain struct {
 	UUID string // lower case, with dashes
 	Name string
+	ID   int // libvirt's number of this run of the domain; 0: not known
 }

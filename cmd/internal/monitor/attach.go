@@ -29,7 +29,8 @@ const (
 	failuresMost = 3
 )
 
-// attach finds the domain's process and attaches a source to it, trying again until ctx ends. It says whether there is one.
+// attach finds the domain's process and attaches a source to it, trying again until ctx ends or the domain is not to be watched. It says
+// whether there is one.
 func (w *watcher) attach(ctx context.Context) bool {
 	for wait := attachRetry; ; wait = min(2*wait, attachMost) {
 		err := w.tryAttach()
@@ -38,7 +39,7 @@ func (w *watcher) attach(ctx context.Context) bool {
 		}
 		w.blindness(attachReason(err))
 		w.complain(err, "not attached; trying again")
-		if !w.sleep(ctx, wait) {
+		if !w.sleep(ctx, wait) || !w.settings.Watch {
 			return false
 		}
 	}
@@ -57,12 +58,20 @@ func (w *watcher) tryAttach() error {
 	if err != nil {
 		return err
 	}
-	if w.proc.PID == 0 { // not again after a restart of the session daemon: what was seen before was seen
+	now := now()
+	before := codeOf(w.blind) // why the time up to now was not seen
+	if w.proc.PID == 0 {      // not again after a restart of the session daemon: what was seen before was seen
 		missed := w.missed(proc, age).Seconds()
 		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
+		w.boot.begin(now-int64(age), time.Duration(w.settings.Learning.Starting))
+		w.ledger.open(now - int64(age))
+		if before = reasonBooting; missed > 0 {
+			before = reasonLateAttach
+		}
 	}
-	now := time.Now()
-	w.booted, w.source, w.attached, w.heard = now.Add(-age), &patient{source: s}, now, false
+	w.ledger.fill(now, before)
+	w.source, w.attached, w.heard = &patient{source: s}, time.Now(), false
+	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
 	w.blind, w.failures, w.trouble = nil, 0, ""
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
@@ -98,6 +107,8 @@ func attachReason(err error) *control.Reason {
 		code = reasonNoDaemon
 	case errors.Is(err, lttng.ErrPermission):
 		code = reasonNoAccess
+	case errors.Is(err, errBuffers):
+		code = reasonBuffers
 	}
 	return because(code, err.Error())
 }
@@ -110,9 +121,9 @@ func (w *watcher) complain(err error, what string) {
 	}
 }
 
-// loop collects after the end of each unit until ctx ends or the process is gone.
+// loop collects after the end of each unit until ctx ends, the process is gone, or the domain is not to be watched.
 func (w *watcher) loop(ctx context.Context) {
-	for w.sleep(ctx, w.untilCollect()) {
+	for w.sleep(ctx, w.untilCollect()) && w.settings.Watch {
 		w.collect()
 		if !w.m.processes.Alive(w.proc) {
 			w.log.Info("its QEMU has ended")
@@ -170,7 +181,7 @@ func (w *watcher) failed(err error) {
 		if closeErr := w.source.close(ctx); closeErr != nil && !gone {
 			w.log.WithError(closeErr).Warn("a session was given up")
 		}
-		w.source = nil
+		w.drop()
 	}
 	why := attachReason(err)
 	if why.Code == reasonAttachFailed {
@@ -191,4 +202,16 @@ func (w *watcher) detach() {
 	if err = errors.Join(err, w.source.close(ctx)); err != nil {
 		w.log.WithError(err).Warn("the last units were not read in full")
 	}
+	w.drop()
+	if w.m.processes.Alive(w.proc) {
+		return
+	}
+	w.ledger.fill(now(), reasonPartial)
+}
+
+// drop forgets a source that was closed.
+func (w *watcher) drop() {
+	w.m.buffers.release(w.source.memory())
+	w.source, w.heard = nil, false
+	w.edit(func(d *control.DomainStatus) { d.BufferBytes = 0 })
 }

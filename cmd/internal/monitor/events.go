@@ -17,16 +17,25 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 	switch e.Kind {
 	case libvirt.Started:
 		m.watch(ctx, e.Domain)
+		m.policy(e.Domain.UUID)
+		m.bring(e.Domain.UUID)
 		m.hardware(e.Domain.UUID)
 		// What was said of a domain that was still being started may have been refused.
 		if w := m.watcher(e.Domain.UUID); w != nil {
 			w.record.retry()
+			w.publish.retry()
 		}
 		m.activity(e.Domain.UUID)
 	case libvirt.Stopped:
 		m.stopped(ctx, e.Domain)
 	case libvirt.Suspended, libvirt.Resumed:
 		m.activity(e.Domain.UUID)
+	case libvirt.Rebooted:
+		if w := m.watcher(e.Domain.UUID); w != nil {
+			w.do(w.reboot)
+		}
+	case libvirt.PolicyChanged, libvirt.Defined:
+		m.policy(e.Domain.UUID)
 	case libvirt.DevicesChanged:
 		m.hardware(e.Domain.UUID)
 	case libvirt.MetadataChanged:
@@ -43,6 +52,8 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 	}
 	for _, d := range domains {
 		m.watch(ctx, d)
+		m.policy(d.UUID)
+		m.bring(d.UUID)
 		m.activity(d.UUID)
 		m.hardware(d.UUID)
 		m.verify(d.UUID)
@@ -110,6 +121,7 @@ func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
 	defer m.mu.Unlock()
 	old := m.watchers[d.UUID]
 	if old != nil && !old.stale() {
+		old.number(d.ID)
 		return
 	}
 	w, err := newWatcher(d, m)

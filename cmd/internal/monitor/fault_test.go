@@ -70,7 +70,7 @@ func TestRecorderEndsInTime(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	var written []string
-	r := newRecorder(func(s libvirt.State) error {
+	r := newRecorder("state", func(s libvirt.State) error {
 		<-release
 		mu.Lock()
 		defer mu.Unlock()
@@ -100,7 +100,7 @@ func TestRecorderEndsInTime(t *testing.T) {
 func TestRecorderRetry(t *testing.T) {
 	refuse := true
 	var written []string
-	r := newRecorder(func(s libvirt.State) error {
+	r := newRecorder("state", func(s libvirt.State) error {
 		if refuse {
 			return libvirt.ErrNoDomain
 		}
@@ -162,5 +162,28 @@ func TestOneDaemonADirectory(t *testing.T) {
 func TestCatalogueVersion(t *testing.T) {
 	if got := len(catalogue.Events()); catalogue.Version != "counts/1" || got != 22 {
 		t.Errorf("catalogue %s has %d features: when features change, so must the version, and this test", catalogue.Version, got)
+	}
+}
+
+// A write that fails because the domain's modify job is taken is tried again until it succeeds.
+func TestRecorderBusyJob(t *testing.T) {
+	busy := 3
+	var written []string
+	r := newRecorder("state", func(s libvirt.State) error {
+		if busy > 0 {
+			busy--
+			return errors.New("cannot acquire state change lock")
+		}
+		written = append(written, s.Value)
+		return nil
+	}, silent())
+	r.put(libvirt.State{Value: "anomalous"})
+	for range 3 {
+		if r.flush() != recordRetry || r.settled() != nil {
+			t.Fatal("a write that failed is not tried again, or taken for written")
+		}
+	}
+	if r.flush() != 0 || len(written) != 1 || r.settled().Value != "anomalous" {
+		t.Errorf("written %v; want the state once", written)
 	}
 }

@@ -26,7 +26,7 @@ const (
 // judge learns one domain's profile, judges its units by it and decides on its state. Not safe for concurrent use.
 type judge struct {
 	domain libvirt.Domain
-	cfg    config.Config
+	cfg    config.Domain
 	engine model.Engine
 	store  *model.Store
 
@@ -43,7 +43,7 @@ type judge struct {
 }
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
-func newJudge(d libvirt.Domain, cfg config.Config, engine model.Engine, store *model.Store) (*judge, error) {
+func newJudge(d libvirt.Domain, cfg config.Domain, engine model.Engine, store *model.Store) (*judge, error) {
 	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, features: catalogue.Events(), wanted: cfg.Learning.Units}
 	decider, err := model.NewDecider(cfg.Judging.Decider())
 	if err != nil {
@@ -111,12 +111,34 @@ func (j *judge) state() (string, *control.Reason) {
 	return stateNormal, nil
 }
 
-// observe takes a full unit: learns it, or judges it and fills in its report.
-func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
-	values := make([]float64, len(j.features))
+// configure puts other settings in force; a profile that is there stays.
+func (j *judge) configure(cfg config.Domain) error {
+	if cfg.Judging.Decider() != j.cfg.Judging.Decider() {
+		decider, err := model.NewDecider(cfg.Judging.Decider())
+		if err != nil {
+			return err
+		}
+		j.decider = decider
+	}
+	if j.wanted == j.cfg.Learning.Units {
+		j.wanted = cfg.Learning.Units
+	}
+	j.cfg = cfg
+	return nil
+}
+
+// rowOf is a unit as the model takes it.
+func rowOf(u unit.Unit) []float64 {
+	values := make([]float64, len(u.Counts))
 	for i, n := range u.Counts {
 		values[i] = float64(n)
 	}
+	return values
+}
+
+// observe takes a full unit: learns it, or judges it and fills in its report.
+func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
+	values := rowOf(u)
 	if u.Lost > 0 {
 		j.lossy++
 	} else {

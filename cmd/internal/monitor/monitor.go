@@ -31,7 +31,8 @@ var errDisconnected = errors.New("no connection to libvirt")
 
 // Monitor watches all running domains of one libvirt daemon. It is the backend of the control socket.
 type Monitor struct {
-	cfg       config.Config
+	cfg       config.Config                 // as the daemon was started with
+	live      atomic.Pointer[config.Config] // as it was read last
 	engine    model.Engine
 	store     *model.Store
 	log       logrus.FieldLogger
@@ -43,6 +44,10 @@ type Monitor struct {
 	host      string
 	bootID    string
 	ending    atomic.Bool // the daemon ends
+	buffers   *buffers
+
+	policyMu sync.Mutex        // guards policies
+	policies map[string]policy // by UUID
 
 	mu       sync.Mutex // guards the fields below
 	conn     *libvirt.Connection
@@ -57,7 +62,10 @@ func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monito
 		store:     model.NewStore(cfg.Profiles.Dir),
 		processes: qemu.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: qemu.DefaultProcDir},
 		watchers:  map[string]*watcher{},
+		policies:  map[string]policy{},
+		buffers:   newBuffers(cfg.LTTng, log),
 	}
+	m.live.Store(&cfg)
 	m.attach = m.attachUST
 	m.host, m.bootID = hostIdentity(log)
 	m.hooks = hooks.New(hooks.Config{Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log})
@@ -84,6 +92,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	defer m.tees.close()
 	if err := m.clear(); err != nil {
 		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
 	}
@@ -197,6 +206,14 @@ func (m *Monitor) setState(uuid string, s libvirt.State) error {
 		return errDisconnected
 	}
 	return conn.SetState(uuid, s)
+}
+
+func (m *Monitor) setProfile(uuid string, e libvirt.ProfileElement) error {
+	conn := m.connection()
+	if conn == nil {
+		return errDisconnected
+	}
+	return conn.SetProfile(uuid, e)
 }
 
 func pause(ctx context.Context, d time.Duration) {

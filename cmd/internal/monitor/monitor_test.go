@@ -55,9 +55,13 @@ func (f *fakeSource) finish(ctx context.Context) (batch, error) {
 	return f.collect(ctx)
 }
 
-func (f *fakeSource) at(t int64) time.Time { return time.Unix(0, t) }
+func (f *fakeSource) at(t int64) int64 { return t - time.Now().UnixNano() + now() }
+
+func (f *fakeSource) memory() uint64 { return 0 }
 
 func (f *fakeSource) close(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.closed = true
 	return nil
 }
@@ -309,7 +313,7 @@ func TestHooksHearOfChanges(t *testing.T) {
 	b.await(stateLearning, "")
 	b.end()
 	text, err := os.ReadFile(heard)
-	for _, want := range []string{"starting booting\n", "learning gathering\n", "blind daemon-stopped\n"} {
+	for _, want := range []string{"starting attaching\n", "learning gathering\n", "blind daemon-stopped\n"} {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("hooks heard %q, %v; want %q in it", text, err, want)
 		}

@@ -49,7 +49,9 @@ func (p *patient) close(ctx context.Context) error {
 	return err
 }
 
-func (p *patient) at(t int64) time.Time { return p.source.at(t) }
+func (p *patient) at(t int64) int64 { return p.source.at(t) }
+
+func (p *patient) memory() uint64 { return p.source.memory() }
 
 // call starts f, unless a call is under way, and waits for its result until ctx ends.
 func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, error) {

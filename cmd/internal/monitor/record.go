@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"sync"
 
@@ -20,17 +19,18 @@ const teeQueue = 8
 
 // tees hands chunks that were read to recordings instead of removing them. The zero value is ready; it is safe for concurrent use.
 type tees struct {
-	mu sync.Mutex // guards of
-	of map[string]*tee
+	mu     sync.Mutex // guards the fields below, and those of every tee
+	of     map[string]*tee
+	closed bool // the daemon ends
 }
 
 // tee is the recording of one domain.
 type tee struct {
-	dir    string        // of the chunks that wait
-	chunks chan string   // their directories in dir, in order
-	slow   chan struct{} // closed when the reader was too slow
-	over   bool          // nothing is taken any more; guarded by tees.mu
-	count  int           // chunks so far; guarded by tees.mu
+	dir    string      // of the chunks that wait
+	chunks chan string // their directories, in order; closed when no more will come
+	over   bool        // chunks is closed
+	why    error       // the recording ended early; nil: it did not
+	count  int         // chunks so far
 }
 
 // take lets go of a chunk of a domain: a recording gets it, and otherwise it is removed. It never waits.
@@ -38,28 +38,38 @@ func (t *tees) take(uuid, chunk string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.of[uuid]
-	if r == nil || r.over {
-		return os.RemoveAll(chunk)
+	if r != nil && len(r.chunks) == cap(r.chunks) { // nobody else puts chunks in
+		r.stop(fmt.Errorf("%w: the recording was not read fast enough: %d chunks waited for it", control.ErrRefused, teeQueue))
 	}
-	if len(r.chunks) == cap(r.chunks) { // nobody else puts chunks in
-		r.over = true
-		close(r.slow)
+	if r == nil || r.over {
 		return os.RemoveAll(chunk)
 	}
 	r.count++
 	aside := filepath.Join(r.dir, fmt.Sprintf("chunk-%06d", r.count))
 	if err := os.Rename(chunk, aside); err != nil {
+		r.stop(fmt.Errorf("record: %w", err))
 		return errors.Join(err, os.RemoveAll(chunk))
 	}
 	r.chunks <- aside
 	return nil
 }
 
+// stop says that no more chunks come. The caller holds the lock.
+func (r *tee) stop(why error) {
+	if !r.over {
+		r.over, r.why = true, why
+		close(r.chunks)
+	}
+}
+
 // begin begins a recording that keeps its chunks in dir, which is made.
 func (t *tees) begin(uuid, dir string) (*tee, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.of[uuid] != nil {
+	switch {
+	case t.closed:
+		return nil, fmt.Errorf("%w: the daemon ends", control.ErrRefused)
+	case t.of[uuid] != nil:
 		return nil, fmt.Errorf("%w: the domain is being recorded already", control.ErrRefused)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -71,22 +81,42 @@ func (t *tees) begin(uuid, dir string) (*tee, error) {
 	if t.of == nil {
 		t.of = map[string]*tee{}
 	}
-	r := &tee{dir: dir, chunks: make(chan string, teeQueue), slow: make(chan struct{})}
+	r := &tee{dir: dir, chunks: make(chan string, teeQueue)}
 	t.of[uuid] = r
 	return r, nil
 }
 
-// end ends a recording; nothing of it is left on disk.
+// stop lets a recording take no more chunks; those that wait are still its reader's.
+func (t *tees) stop(r *tee, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.stop(why)
+}
+
+// end ends a recording and says why it ended early, if it did. Nothing of it is left on disk.
 func (t *tees) end(uuid string, r *tee) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.over = true
-	delete(t.of, uuid)
-	return os.RemoveAll(r.dir)
+	r.stop(nil)
+	if t.of[uuid] == r {
+		delete(t.of, uuid)
+	}
+	return errors.Join(r.why, os.RemoveAll(r.dir))
+}
+
+// close ends all recordings, whether their readers read or not, and lets none begin.
+func (t *tees) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for _, r := range t.of {
+		r.stop(fmt.Errorf("%w: the daemon ends", control.ErrRefused))
+		_ = os.RemoveAll(r.dir) // what is left is cleared away by the next daemon
+	}
 }
 
 // Record writes a domain's trace from now on as a tar archive, control.Backend.
-func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) (err error) {
+func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) error {
 	d, err := m.Domain(ref)
 	if err != nil {
 		return err
@@ -100,29 +130,37 @@ func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.tees.end(d.UUID, r)) }()
-	archive := tar.NewWriter(w)
-	for r != nil {
+	written := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
 		select {
-		case chunk := <-r.chunks:
-			if err := writeChunk(archive, chunk); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		select {
-		case chunk := <-r.chunks:
-			if err := writeChunk(archive, chunk); err != nil {
-				return err
-			}
-		case <-r.slow:
-			return errors.Join(fmt.Errorf("%w: the reader is too slow: more than %d chunks waited for it", control.ErrRefused, teeQueue), archive.Close())
-		case <-watcher.done:
-			return errors.Join(fmt.Errorf("%w: domain %s has ended", control.ErrRefused, d.Name), archive.Close())
 		case <-ctx.Done():
-			return archive.Close()
+			m.tees.stop(r, nil)
+		case <-watcher.done:
+			m.tees.stop(r, fmt.Errorf("%w: domain %s has ended", control.ErrRefused, d.Name))
+		case <-written:
 		}
+	})
+	err = writeChunks(w, r.chunks)
+	close(written)
+	waiting.Wait()
+	return errors.Join(err, m.tees.end(d.UUID, r))
+}
+
+// writeChunks writes chunks as they come, and removes each.
+func writeChunks(w io.Writer, chunks <-chan string) error {
+	archive, seen := tar.NewWriter(w), false
+	for chunk := range chunks {
+		if err := writeChunk(archive, chunk); err != nil {
+			return err
+		}
+		seen = true
+	}
+	if !seen {
+		return fmt.Errorf("%w: nothing was seen of the domain in that time (virtsentry status says why)", control.ErrRefused)
+	}
+	if err := archive.Close(); err != nil {
+		return fmt.Errorf("record: %w", err)
 	}
 	return nil
 }
@@ -137,7 +175,7 @@ func writeChunk(archive *tar.Writer, dir string) error {
 		if err != nil {
 			return err
 		}
-		return writeEntry(archive, file, path.Clean(filepath.ToSlash(inside)))
+		return writeEntry(archive, file, filepath.ToSlash(inside))
 	})
 	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return fmt.Errorf("record: %w", err)

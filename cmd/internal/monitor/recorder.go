@@ -17,27 +17,28 @@ const (
 	recordLast    = 3 * time.Second // for what is still to be written when the daemon stops
 )
 
-// recorder writes one domain's states into its metadata, in order, on a goroutine of its own: a write waits for the domain's modify
-// job, and the watcher must not.
-type recorder struct {
-	write func(libvirt.State) error
+// recorder writes one domain's elements of one kind into its metadata, in order, on a goroutine of its own: a write waits for the domain's
+// modify job, and the watcher must not.
+type recorder[T any] struct {
+	what  string // for the log
+	write func(T) error
 	log   logrus.FieldLogger
 
 	mu      sync.Mutex // guards what follows
-	pending []libvirt.State
+	pending []T
 	writing bool
-	written *libvirt.State // the last one that libvirt took
-	refused *libvirt.State // the last one, when the domain did not run (yet, or any more)
+	written *T // the last one that libvirt took
+	refused *T // the last one, when the domain did not run (yet, or any more)
 	wake    chan struct{}
 	trouble string // the last failure that was logged; flush's own
 }
 
-func newRecorder(write func(libvirt.State) error, log logrus.FieldLogger) *recorder {
-	return &recorder{write: write, log: log, wake: make(chan struct{}, 1)}
+func newRecorder[T any](what string, write func(T) error, log logrus.FieldLogger) *recorder[T] {
+	return &recorder[T]{what: what, write: write, log: log, wake: make(chan struct{}, 1)}
 }
 
-// put hands a state over and never blocks.
-func (r *recorder) put(s libvirt.State) {
+// put hands an element over and never blocks.
+func (r *recorder[T]) put(s T) {
 	r.mu.Lock()
 	if len(r.pending) == recordBacklog {
 		r.pending = r.pending[:0]
@@ -48,7 +49,7 @@ func (r *recorder) put(s libvirt.State) {
 }
 
 // retry writes again what was refused because the domain did not run.
-func (r *recorder) retry() {
+func (r *recorder[T]) retry() {
 	r.mu.Lock()
 	if r.refused != nil && len(r.pending) == 0 && !r.writing { // else there is newer news
 		r.pending = append(r.pending, *r.refused)
@@ -58,7 +59,7 @@ func (r *recorder) retry() {
 	r.poke()
 }
 
-func (r *recorder) poke() {
+func (r *recorder[T]) poke() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -66,7 +67,7 @@ func (r *recorder) poke() {
 }
 
 // settled returns what libvirt should show now; nil when nothing was written yet, or a write is under way.
-func (r *recorder) settled() *libvirt.State {
+func (r *recorder[T]) settled() *T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.writing || len(r.pending) > 0 {
@@ -76,7 +77,7 @@ func (r *recorder) settled() *libvirt.State {
 }
 
 // run writes until ctx ends, and then the newest of what is left, for a short time.
-func (r *recorder) run(ctx context.Context) {
+func (r *recorder[T]) run(ctx context.Context) {
 	for {
 		wait := r.flush()
 		select {
@@ -90,7 +91,7 @@ func (r *recorder) run(ctx context.Context) {
 }
 
 // last writes the newest state that is left, and waits for it no longer than recordLast.
-func (r *recorder) last() {
+func (r *recorder[T]) last() {
 	r.mu.Lock()
 	if n := len(r.pending); n > 1 {
 		r.pending = r.pending[n-1:]
@@ -107,12 +108,12 @@ func (r *recorder) last() {
 	select {
 	case <-written:
 	case <-time.After(recordLast):
-		r.log.Warn("the last state was not recorded in time")
+		r.log.Warnf("the last %s was not recorded in time", r.what)
 	}
 }
 
 // flush writes what is pending. A positive result is the time to wait before the next try.
-func (r *recorder) flush() time.Duration {
+func (r *recorder[T]) flush() time.Duration {
 	for {
 		r.mu.Lock()
 		if len(r.pending) == 0 {
@@ -143,11 +144,11 @@ func (r *recorder) flush() time.Duration {
 				return 0
 			}
 		case more: // newer news: this one has been overtaken
-			r.log.WithError(err).Warn("a change of state was not recorded")
+			r.log.WithError(err).Warnf("a change of the %s was not recorded", r.what)
 		default:
 			if text := err.Error(); text != r.trouble {
 				r.trouble = text
-				r.log.WithError(err).Warn("the state was not recorded; trying again")
+				r.log.WithError(err).Warnf("the %s was not recorded; trying again", r.what)
 			}
 			r.mu.Lock()
 			if len(r.pending) == 0 {

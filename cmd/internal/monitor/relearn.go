@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
@@ -40,14 +41,15 @@ func (m *Monitor) Relearn(ref string, from, to time.Time) (control.ProfileInfo, 
 			control.ErrRefused, oldest.Format(time.RFC3339), newest.Format(time.RFC3339))
 	}
 	var old *model.Profile
-	if err := w.ask(func() error { old = w.judge.profile; return nil }); err != nil {
+	var judging config.Judging
+	if err := w.ask(func() error { old, judging = w.judge.profile, w.judge.cfg.Judging; return nil }); err != nil {
 		return control.ProfileInfo{}, err
 	}
 	if old == nil {
 		return control.ProfileInfo{}, fmt.Errorf("%.256s: %w in force: it is being learnt", ref, control.ErrNoProfile)
 	}
 	// Training takes its time, and units are judged on meanwhile.
-	p, rows, err := m.retrain(old, marked)
+	p, rows, err := m.retrain(old, marked, judging)
 	if err != nil {
 		return control.ProfileInfo{}, err
 	}
@@ -72,7 +74,7 @@ func (m *Monitor) Relearn(ref string, from, to time.Time) (control.ProfileInfo, 
 }
 
 // retrain trains a profile from the units that an old one was learnt from and the marked ones.
-func (m *Monitor) retrain(old *model.Profile, marked []unit.Unit) (*model.Profile, []model.Row, error) {
+func (m *Monitor) retrain(old *model.Profile, marked []unit.Unit, judging config.Judging) (*model.Profile, []model.Row, error) {
 	rows, err := trainingRows(m.store, old)
 	if err != nil {
 		return nil, nil, err
@@ -80,7 +82,7 @@ func (m *Monitor) retrain(old *model.Profile, marked []unit.Unit) (*model.Profil
 	rows = merge(rows, marked)
 	p, err := model.Train(m.engine, model.Dataset{Features: old.Features, Rows: rows}, model.Options{
 		Domain: old.Domain, Catalogue: old.Catalogue, Fingerprint: old.Fingerprint, Created: time.Now(), Dropped: old.Training.Dropped,
-		Nu: m.cfg.Judging.Nu, Gamma: m.cfg.Judging.Gamma, Level: m.cfg.Judging.Level,
+		Nu: judging.Nu, Gamma: judging.Gamma, Level: judging.Level,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", control.ErrRefused, err)

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
@@ -28,12 +30,16 @@ func (w *watcher) take(b batch) {
 	for _, u := range b.units {
 		w.unit(u)
 	}
+	if w.blind == nil || w.blind.Code != reasonUnreadable {
+		w.shut(incidentTrace)
+	} else {
+		w.report(incidentTrace, w.blind.Text)
+	}
 	w.refresh()
 }
 
 // unit learns or judges one unit and reports it.
 func (w *watcher) unit(u unit.Unit) {
-	start := w.source.at(u.Start)
 	report := control.UnitReport{
 		Domain: w.domain.UUID, Name: w.domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
 		Counts: map[string]uint64{},
@@ -43,17 +49,15 @@ func (w *watcher) unit(u unit.Unit) {
 			report.Counts[w.judge.features[i]] = n
 		}
 	}
-	if u.Full() && !w.booting(start) && !w.halted(start) {
-		had := w.judge.profile != nil
-		if err := w.judge.observe(u, &report); err != nil {
-			w.log.WithError(err).Error("unit not used")
-		}
-		if !had && w.judge.profile != nil {
-			p := w.judge.profile
-			w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
-		}
+	start := w.source.at(u.Start)
+	end := start + u.Duration
+	w.ledger.enter(start, end, w.use(u, start, end, &report), reasonAttaching)
+	if w.loss.observe(u.Lost > 0) {
+		w.report(incidentLoss, fmt.Sprintf("events were lost in %d of the last %d units: whatever happens in the domain may hide in that "+
+			"(larger buffers: lttng.sub_buffers)", w.loss.count, lossWindow))
+	} else {
+		w.shut(incidentLoss)
 	}
-	w.recent.keep(u)
 	shown := report // what others read is not changed any more
 	w.count(u, &shown)
 	report.State = w.refresh()
@@ -67,6 +71,43 @@ func (w *watcher) unit(u unit.Unit) {
 		}
 	})
 	w.m.units.publish(report)
+}
+
+// use learns or judges a unit, where it may, and fills in its report. It returns the code of the reason why the unit was not scored; empty: it was.
+func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport) string {
+	switch {
+	case w.halted(start, end):
+		return reasonPaused
+	case w.booting(start, end):
+		if u.Full() && w.ran {
+			w.boot.observe(end, rowOf(u), u.Lost > 0, w.judge.profile)
+		}
+		return reasonBooting
+	case !u.Full():
+		return reasonPartial
+	}
+	if u.Lost == 0 {
+		w.recent.keep(u)
+	}
+	had := w.judge.profile != nil
+	if err := w.judge.observe(u, report); err != nil {
+		w.log.WithError(err).Error("unit not used")
+	}
+	if p := w.judge.profile; !had && p != nil {
+		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
+	}
+	switch {
+	case report.Judged && (u.Lost == 0 || report.Anomalous):
+		return ""
+	case u.Lost > 0 && w.blind != nil:
+		return w.blind.Code // its trace could not be read
+	case u.Lost > 0:
+		return reasonEventsLost
+	}
+	if _, why := w.judge.state(); why != nil {
+		return why.Code
+	}
+	return reasonGathering // the unit that completed the profile
 }
 
 func (w *watcher) count(u unit.Unit, report *control.UnitReport) {
@@ -85,31 +126,70 @@ func (w *watcher) count(u unit.Unit, report *control.UnitReport) {
 	})
 }
 
-// booting says whether a unit belongs to the guest's start.
-func (w *watcher) booting(start time.Time) bool {
-	return start.Before(w.booted.Add(time.Duration(w.m.cfg.Learning.Starting)))
+// booting says whether some of the time from start to end belongs to the guest's start: before libvirt has said that it runs, too.
+func (w *watcher) booting(start, end int64) bool {
+	return w.boot.holds(start, end) || !w.ran && start < w.boot.since+int64(w.boot.limit)
 }
 
-// halted says whether the guest's CPUs stood still during part of a unit.
-func (w *watcher) halted(start time.Time) bool {
+// halted says whether the guest's CPUs stood still for some of the time from start to end.
+func (w *watcher) halted(start, end int64) bool {
 	if w.paused {
-		return start.Add(unit.Width).After(w.pausedAt)
+		return end > w.pausedAt
 	}
-	return start.Before(w.resumed)
+	return end > w.pausedAt && start < w.resumed
 }
 
 func (w *watcher) pause() {
 	if !w.paused {
-		w.paused, w.pausedAt = true, time.Now()
+		w.paused, w.pausedAt = true, now()
 	}
 	w.refresh()
 }
 
 func (w *watcher) resume() {
-	if w.paused {
-		w.paused, w.resumed = false, time.Now()
+	if w.ran = true; w.paused {
+		w.paused, w.resumed = false, now()
 	}
 	w.refresh()
+}
+
+// reboot says that the guest was reset within its QEMU, and boots again.
+func (w *watcher) reboot() {
+	w.boot.begin(now(), time.Duration(w.settings.Learning.Starting))
+	w.log.Info("the guest boots again")
+	w.refresh()
+}
+
+// configure puts other settings in force. An error says what of them is not.
+func (w *watcher) configure(s config.Domain, wrong error) {
+	if wrong != nil {
+		w.report(incidentPolicy, wrong.Error())
+	} else {
+		w.shut(incidentPolicy)
+	}
+	if s == w.settings {
+		return
+	}
+	w.settings, w.boot.limit = s, time.Duration(s.Learning.Starting)
+	w.log.WithField("watch", s.Watch).Info("settings changed")
+	if err := w.judge.configure(s); err != nil {
+		w.log.WithError(err).Error("settings not in force")
+	}
+	w.refresh()
+}
+
+// report opens an incident.
+func (w *watcher) report(kind, text string) {
+	if w.open.open(kind, text) {
+		w.log.WithFields(logrus.Fields{"incident": kind, "text": text}).Warn("incident opened")
+	}
+}
+
+// shut ends an incident.
+func (w *watcher) shut(kind string) {
+	if w.open.shut(kind) {
+		w.log.WithField("incident", kind).Info("incident ended")
+	}
 }
 
 func (w *watcher) relearn(units int) {
@@ -124,15 +204,29 @@ func (w *watcher) blindness(why *control.Reason) {
 
 // state works out what is true now.
 func (w *watcher) state() (string, *control.Reason) {
+	now := now()
 	switch {
+	case !w.settings.Watch:
+		return stateDisabled, because(reasonPolicy, "the operator does not want it watched")
 	case w.blind != nil:
 		return stateBlind, w.blind
 	case w.paused:
 		return statePaused, because(reasonPaused, "the guest's CPUs do not run")
-	case w.source == nil || !w.heard || w.booting(time.Now()):
-		return stateStarting, because(reasonBooting, "a starting guest is neither learnt nor judged")
+	case w.booting(now, now):
+		return stateStarting, because(reasonBooting, "a starting guest is neither learnt nor judged until it has settled")
+	case w.source == nil || !w.heard:
+		return stateStarting, because(reasonAttaching, "its QEMU has not reported a trace point yet")
 	}
-	return w.judge.state()
+	value, why := w.judge.state()
+	if coverage, unseen := w.coverage(); value == stateNormal && coverage == coveragePartial {
+		// Nobody may take this for plainly normal.
+		names := make([]string, len(unseen))
+		for i, d := range unseen {
+			names[i] = d.Kind + " " + d.Name
+		}
+		why = because(reasonUnseen, "as its profile knows it in what is seen; not seen: "+strings.Join(names, ", "))
+	}
+	return value, why
 }
 
 const (
@@ -160,7 +254,7 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 		}
 	}
 	switch {
-	case w.blind != nil || w.source == nil || !w.heard:
+	case !w.settings.Watch || w.blind != nil || w.source == nil || !w.heard:
 		return coverageNone, unseen
 	case !w.known:
 		return coverageUnknown, nil
@@ -206,6 +300,14 @@ func (w *watcher) rewrite() {
 // refresh works out the state, announces it when it has changed, and renews it in time.
 func (w *watcher) refresh() string {
 	value, reason := w.state()
+	if value == stateDisabled || w.source == nil && value == stateBlind {
+		w.ledger.fill(now(), reason.Code)
+	}
+	if value == stateAnomalous {
+		w.report(incidentAnomaly, reason.Text)
+	} else {
+		w.shut(incidentAnomaly)
+	}
 	coverage, unseen := w.coverage()
 	changed := w.said.IsZero()
 	previous := ""
@@ -213,11 +315,12 @@ func (w *watcher) refresh() string {
 		if !changed {
 			previous = d.State
 		}
-		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason) || d.Coverage != coverage || !slices.Equal(d.Unseen, unseen)
+		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason) || d.Coverage != coverage || !slices.Equal(d.Unseen, unseen) ||
+			!slices.EqualFunc(d.Incidents, w.open, func(a, b control.Incident) bool { return a.Kind == b.Kind })
 		if d.State != value {
 			d.Since = time.Now()
 		}
-		d.State, d.Reason, d.Coverage, d.Unseen = value, reason, coverage, unseen
+		d.State, d.Reason, d.Coverage, d.Unseen, d.Incidents, d.Ledger = value, reason, coverage, unseen, w.open, w.ledger.report()
 		w.progress(d)
 	})
 	if changed {
@@ -228,6 +331,7 @@ func (w *watcher) refresh() string {
 		entry.Info("state changed")
 		w.m.hooks.Notify(w.change(previous))
 	}
+	w.publishProfile()
 	if changed || time.Since(w.said) >= renewEvery {
 		w.announce()
 	}
@@ -257,6 +361,9 @@ func (w *watcher) announce() {
 	if now.Reason != nil {
 		s.Reason = &libvirt.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
 	}
+	for _, x := range now.Incidents {
+		s.Incidents = append(s.Incidents, libvirt.Incident(x))
+	}
 	if len(now.Unseen) > 0 {
 		s.Unseen = new(libvirt.Unseen)
 		for _, u := range now.Unseen {
@@ -278,6 +385,9 @@ func (w *watcher) change(previous string) hooks.Change {
 	}
 	if now.Reason != nil {
 		c.Reason = &hooks.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
+	}
+	for _, x := range now.Incidents {
+		c.Incidents = append(c.Incidents, hooks.Incident(x))
 	}
 	for _, u := range now.Unseen {
 		c.Unseen = append(c.Unseen, hooks.Unseen(u))

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,9 +32,10 @@ type source interface {
 	finish(ctx context.Context) (batch, error)
 	// close lets go of everything, also without finish.
 	close(ctx context.Context) error
-	// at turns a time of the trace's clock, nanoseconds, into one that can be compared with time.Now(), whatever was done to the host's
-	// wall clock since the session began.
-	at(t int64) time.Time
+	// at turns a time of the trace's clock into one of CLOCK_MONOTONIC, both in nanoseconds.
+	at(t int64) int64
+	// memory is what its ring buffers take, bytes.
+	memory() uint64
 }
 
 // batch is what one collection yields.
@@ -65,15 +65,31 @@ type ustSource struct {
 	until   uint64     // CLOCK_MONOTONIC before the rotation under way was asked for; 0: none is
 	late    uint64
 	release func(chunk string) error // lets go of a chunk that was read
+	bytes   uint64                   // of its ring buffers
 }
 
 // attachUST makes and starts a session on a domain's QEMU.
 func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
+	size, bytes, err := m.buffers.reserve(m.cfg.LTTng.SubBufferBytes, m.cfg.LTTng.SubBuffers)
+	if err != nil {
+		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
+	}
+	s, err := m.record(d, p, size)
+	if err != nil {
+		m.buffers.release(bytes)
+		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
+	}
+	s.bytes = bytes
+	return s, nil
+}
+
+// record makes and starts the session, with sub-buffers of that size.
+func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*ustSource, error) {
 	name := sessionName(d, p)
 	cfg := lttng.Config{
 		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,
 		PID: p.PID, Events: catalogue.TracePoints(),
-		SubBufferBytes: m.cfg.LTTng.SubBufferBytes, SubBuffers: m.cfg.LTTng.SubBuffers,
+		SubBufferBytes: subBuffer, SubBuffers: m.cfg.LTTng.SubBuffers,
 	}
 	session, err := lttng.NewSession(cfg)
 	if errors.Is(err, lttng.ErrSessionExists) { // one of ours, of this very process, that could not be ended in time
@@ -82,10 +98,10 @@ func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
+		return nil, err
 	}
 	if err := session.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("attach to domain %s: %w", d.UUID, err), session.Destroy())
+		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
 	return &ustSource{session: session, cutter: unit.NewCutter(catalogue.Events()), started: monotonic(), release: release}, nil
@@ -181,12 +197,14 @@ func (s *ustSource) begin(chunk string, until uint64) error {
 	return nil
 }
 
-func (s *ustSource) at(t int64) time.Time {
+func (s *ustSource) at(t int64) int64 {
 	if s.clock == nil {
-		return time.Unix(0, t)
+		return t
 	}
-	return time.Now().Add(time.Duration(t - s.clock.NS(monotonic())))
+	return t - s.clock.NS(0)
 }
+
+func (s *ustSource) memory() uint64 { return s.bytes }
 
 func (s *ustSource) close(context.Context) error { return s.session.Destroy() }
 
@@ -198,6 +216,9 @@ func monotonic() uint64 {
 	}
 	return uint64(t.Nano())
 }
+
+// now reads CLOCK_MONOTONIC, nanoseconds.
+func now() int64 { return int64(monotonic()) }
 
 // clear ends the sessions that an earlier daemon with the same output directory left behind.
 func (m *Monitor) clear() error {

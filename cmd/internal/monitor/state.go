@@ -12,15 +12,23 @@ const (
 	stateUnknown   = "unknown"   // events were lost: may be normal, may be not
 	stateBlind     = "blind"     // not seen at all
 	statePaused    = "paused"    // its virtual CPUs do not run
+	stateDisabled  = "disabled"  // the operator does not want it watched
 )
 
 // The codes of reasons, a closed list.
 const (
 	reasonBooting       = "booting"
+	reasonAttaching     = "attaching"
+	reasonLateAttach    = "late-attach"  // of seconds alone, not of states
+	reasonPartial       = "partial-unit" // of seconds alone
+	reasonPolicy        = "policy"
+	reasonBuffers       = "buffer-memory"
+	reasonIdentity      = "identity"
 	reasonGathering     = "gathering"
 	reasonSuspicion     = "suspicion"
 	reasonAnomaly       = "anomaly"
 	reasonPaused        = "paused"
+	reasonUnseen        = "partly-unseen"
 	reasonEventsLost    = "events-lost"
 	reasonUnreadable    = "trace-unreadable"
 	reasonNoProcess     = "no-process"

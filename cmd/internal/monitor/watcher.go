@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,9 +10,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
 )
 
 // requestQueue bounds what waits to be done on a watcher's goroutine.
@@ -19,11 +23,13 @@ const requestQueue = 16
 
 // watcher watches one domain from the moment it runs until its QEMU is gone. One goroutine runs it; the rest talks to it through do, stop and status.
 type watcher struct {
-	domain libvirt.Domain
-	m      *Monitor
-	log    logrus.FieldLogger
-	judge  *judge
-	record *recorder
+	domain    libvirt.Domain
+	m         *Monitor
+	log       logrus.FieldLogger
+	judge     *judge
+	published *model.Profile // that the profile element was written of
+	record    *recorder[libvirt.State]
+	publish   *recorder[libvirt.ProfileElement]
 
 	requests chan func()
 	cancel   context.CancelFunc
@@ -31,23 +37,28 @@ type watcher struct {
 	done     chan struct{}
 
 	// Owned by the goroutine.
+	settings config.Domain
 	proc     qemu.Process
-	booted   time.Time // when proc began
+	boot     boot
+	ran      bool // libvirt has said that the guest's CPUs run
 	source   source
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
 	paused   bool
-	pausedAt time.Time       // wall clock; units that end before it are whole
-	resumed  time.Time       // units that start before it are not judged
+	pausedAt int64           // CLOCK_MONOTONIC, nanoseconds; units that end before it are whole
+	resumed  int64           // likewise; units that start before it are not judged
 	failures int             // collections that failed, one after the other
 	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
+	loss     lossWatch
+	ledger   ledger
+	recent   recent
 	hardware libvirt.Hardware
 	known    bool      // the hardware has been read
 	build    string    // of the QEMU
 	said     time.Time // when the state was last announced; zero: never
-	recent   recent    // units that may be marked as normal
 	again    time.Time // when it was last written again because somebody had changed it
+	open     incidents
 
 	mu  sync.Mutex           // guards now, and proc where others read it
 	now control.DomainStatus // what others may see
@@ -55,16 +66,19 @@ type watcher struct {
 
 func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	log := m.log.WithFields(logrus.Fields{"domain": d.Name, "uuid": d.UUID})
-	j, err := newJudge(d, m.cfg, m.engine, m.store)
+	settings, wrong := m.settings(d)
+	j, err := newJudge(d, settings, m.engine, m.store)
 	if err != nil {
 		return nil, fmt.Errorf("watch domain %s: %w", d.UUID, err)
 	}
 	w := &watcher{
-		domain: d, m: m, log: log, judge: j,
+		domain: d, m: m, log: log, judge: j, settings: settings,
 		requests: make(chan func(), requestQueue), done: make(chan struct{}),
 	}
-	w.record = newRecorder(func(s libvirt.State) error { return m.setState(d.UUID, s) }, log)
-	w.now = control.DomainStatus{UUID: d.UUID, Name: d.Name, State: stateStarting, Since: time.Now()}
+	w.record = newRecorder("state", func(s libvirt.State) error { return m.setState(d.UUID, s) }, log)
+	w.publish = newRecorder("profile", func(e libvirt.ProfileElement) error { return m.setProfile(d.UUID, e) }, log)
+	w.configure(settings, wrong)
+	w.now = control.DomainStatus{UUID: d.UUID, Name: d.Name, ID: d.ID, State: stateStarting, Since: time.Now()}
 	return w, nil
 }
 
@@ -73,6 +87,13 @@ func (w *watcher) status() control.DomainStatus {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now
+}
+
+// number notes libvirt's id of the domain, which is not known yet where it is attached to before libvirt says that it runs.
+func (w *watcher) number(id int) {
+	if id > 0 {
+		w.edit(func(d *control.DomainStatus) { d.ID = id })
+	}
 }
 
 // stop makes run return, soon.
@@ -105,18 +126,44 @@ func (w *watcher) run(ctx context.Context) {
 	writing, stopWriting := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { w.record.run(writing) })
+	writer.Go(func() { w.publish.run(writing) })
 	defer func() { stopWriting(); writer.Wait() }()
 
 	w.refresh()
-	if w.attach(ctx) {
-		w.loop(ctx)
-		w.detach()
+	for w.watch(ctx) {
 	}
 	// Where the whole daemon ends and the guest goes on, nobody watches it from now on. In other cases somebody does, or there is none.
 	if w.m.ending.Load() && (w.proc.PID == 0 || w.m.processes.Alive(w.proc)) {
 		w.blindness(because(reasonStopped, "virtsentryd has stopped watching"))
 	}
 	w.log.Info("detached")
+}
+
+// watch attaches, collects and detaches once; where the domain is not to be watched, it waits. It says whether that is worth doing again.
+func (w *watcher) watch(ctx context.Context) bool {
+	if !w.settings.Watch {
+		return w.idle(ctx)
+	}
+	if !w.attach(ctx) {
+		return ctx.Err() == nil
+	}
+	w.loop(ctx)
+	w.detach()
+	return ctx.Err() == nil && w.m.processes.Alive(w.proc)
+}
+
+// idle waits until the domain is to be watched. It says false when ctx or the domain's process has ended.
+func (w *watcher) idle(ctx context.Context) bool {
+	for !w.settings.Watch {
+		w.refresh()
+		if !w.sleep(ctx, unit.Width) {
+			return false
+		}
+		if _, err := w.m.processes.Find(w.domain); errors.Is(err, qemu.ErrNoProcess) {
+			return false
+		}
+	}
+	return true
 }
 
 // sleep serves requests for a while; false when ctx ended.

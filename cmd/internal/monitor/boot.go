@@ -1,0 +1,100 @@
+package monitor
+
+import (
+	"math"
+	"time"
+
+	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
+)
+
+const (
+	// settledUnits in a row that a profile finds usual end the start of a guest that has a profile.
+	settledUnits = 5
+	// settledBlock units are compared with as many before them where there is no profile yet: when they are alike, the guest has settled.
+	settledBlock = 8
+	// settledShift is by how much the mean of log1p(count) may differ between the two, beside the smaller one's standard deviation.
+	settledShift = 0.5
+)
+
+// boot knows whether a guest is still starting. Booting has a regime of its own, which is neither learnt nor judged: it ends when the guest has
+// settled, and at a limit in any case, so that it is no hiding place. Times are those of CLOCK_MONOTONIC, in nanoseconds.
+type boot struct {
+	since  int64 // when the guest began to boot
+	limit  time.Duration
+	over   bool
+	until  int64 // of one that is over: units that start before it belong to the boot
+	usual  int   // units in a row that the profile finds usual
+	recent [][]float64
+}
+
+// begin says that the guest boots from now on, for so long at most.
+func (b *boot) begin(since int64, limit time.Duration) {
+	*b = boot{since: since, limit: limit}
+}
+
+// end is when the boot is over at the latest.
+func (b *boot) end() int64 {
+	if b.over {
+		return b.until
+	}
+	return b.since + int64(b.limit)
+}
+
+// holds says whether something of the time from start to end belongs to the boot.
+func (b *boot) holds(start, end int64) bool { return end > b.since && start < b.end() }
+
+// observe takes a whole unit of a starting guest, which ended at end, and finds out whether the guest has settled. A unit in which events were
+// lost shows nothing.
+func (b *boot) observe(end int64, values []float64, lost bool, profile *model.Profile) {
+	switch {
+	case b.over || end > b.end():
+		return
+	case lost:
+		b.usual, b.recent = 0, nil
+		return
+	case profile != nil:
+		b.usual++
+		if v, err := profile.Judge(values); err != nil || v.Anomalous {
+			b.usual = 0
+		}
+		b.over = b.usual >= settledUnits
+	default:
+		b.recent = append(b.recent, values)
+		if n := len(b.recent) - 2*settledBlock; n > 0 {
+			b.recent = b.recent[n:]
+		}
+		b.over = len(b.recent) == 2*settledBlock && alike(b.recent[:settledBlock], b.recent[settledBlock:])
+	}
+	if b.over {
+		b.until, b.recent = end, nil
+	}
+}
+
+// alike says whether two blocks of units show the same activity in each feature.
+func alike(a, b [][]float64) bool {
+	for j := range a[0] {
+		meanA, varA := moments(a, j)
+		meanB, varB := moments(b, j)
+		if math.Abs(meanA-meanB) > settledShift+math.Sqrt(min(varA, varB)) {
+			return false
+		}
+	}
+	return true
+}
+
+// moments are mean and variance of log1p of a block's counts of feature j.
+func moments(block [][]float64, j int) (mean, variance float64) {
+	n := float64(len(block))
+	for _, row := range block {
+		mean += math.Log1p(row[j]) / n
+	}
+	for _, row := range block {
+		d := math.Log1p(row[j]) - mean
+		variance += d * d / n
+	}
+	return mean, variance
+}
+
+// wholeUnit is a unit's length in nanoseconds.
+const wholeUnit = int64(unit.Width)

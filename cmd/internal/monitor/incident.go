@@ -1,0 +1,77 @@
+package monitor
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+)
+
+// The kinds of incident, a closed list.
+const (
+	incidentAnomaly  = "anomaly"  // the domain is anomalous
+	incidentLoss     = "loss"     // events are lost for long: what happens in the domain hides in it
+	incidentIdentity = "identity" // another process reports trace points under the domain's PID
+	incidentPolicy   = "policy"   // the operator's policy element is wrong and not in force
+	incidentTrace    = "trace"    // the domain's QEMU writes what is no trace
+)
+
+// incidents are those of one domain that are open.
+type incidents []control.Incident
+
+// open adds an incident, or renews the text of the one of its kind that is open. It says whether it is a new one.
+func (l *incidents) open(kind, text string) bool {
+	for i, x := range *l {
+		if x.Kind == kind {
+			if x.Text != text {
+				*l = slices.Clone(*l) // what others read is not changed any more
+				(*l)[i].Text = text
+			}
+			return false
+		}
+	}
+	*l = append(slices.Clone(*l), control.Incident{Kind: kind, Since: time.Now(), Text: text})
+	slices.SortFunc(*l, func(a, b control.Incident) int { return strings.Compare(a.Kind, b.Kind) })
+	return true
+}
+
+// shut ends an incident and says whether it was open.
+func (l *incidents) shut(kind string) bool {
+	before := len(*l)
+	*l = slices.DeleteFunc(slices.Clone(*l), func(x control.Incident) bool { return x.Kind == kind })
+	return len(*l) < before
+}
+
+const (
+	lossWindow = 30 // units that are looked at: a minute
+	lossOpen   = 15 // so many lossy ones of them open an incident
+	lossShut   = 3  // so few end it
+)
+
+// lossWatch finds loss that lasts.
+type lossWatch struct {
+	lossy []bool
+	open  bool
+	count int
+}
+
+// observe takes the next unit and says whether loss lasts.
+func (w *lossWatch) observe(lost bool) bool {
+	w.lossy = append(w.lossy, lost)
+	if lost {
+		w.count++
+	}
+	if len(w.lossy) > lossWindow {
+		if w.lossy[0] {
+			w.count--
+		}
+		w.lossy = w.lossy[1:]
+	}
+	if w.open {
+		w.open = w.count > lossShut
+	} else {
+		w.open = w.count >= lossOpen
+	}
+	return w.open
+}

@@ -1,0 +1,92 @@
+package monitor
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/libvirt"
+)
+
+// policy is what an operator has written into a domain's policy element.
+type policy struct {
+	override config.Override
+	err      error // why it is not in force
+}
+
+// errNoEffect says that a policy asks for what this version cannot do.
+var errNoEffect = errors.New("policy element: false-alarms-per-day and overhead-percent have no effect in this version; the rest of it is in force")
+
+// settings are those of one domain: of the configuration, and of its policy element. Where the policy is wrong, they are those without it, and
+// an error comes with them.
+func (m *Monitor) settings(d libvirt.Domain) (config.Domain, error) {
+	m.policyMu.Lock()
+	p := m.policies[d.UUID]
+	m.policyMu.Unlock()
+	s, err := m.live.Load().For(d.Name, d.UUID, p.override)
+	return s, errors.Join(p.err, err)
+}
+
+// Reload puts another configuration in force, as far as that is possible at run time. It returns the keys that want a restart of the daemon.
+func (m *Monitor) Reload(cfg config.Config) []string {
+	late := m.cfg.NeedsRestart(cfg)
+	if len(late) > 0 {
+		m.log.WithField("keys", strings.Join(late, ", ")).Warn("the configuration was read again; these keys take effect when the daemon is restarted")
+	} else {
+		m.log.Info("the configuration was read again")
+	}
+	m.live.Store(&cfg)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.watchers {
+		m.configure(w)
+	}
+	return late
+}
+
+// configure hands a watcher the settings that are in force now.
+func (m *Monitor) configure(w *watcher) {
+	s, err := m.settings(w.domain)
+	w.do(func() { w.configure(s, err) })
+}
+
+// policy reads a domain's policy element and puts it in force.
+func (m *Monitor) policy(uuid string) {
+	conn := m.connection()
+	if conn == nil {
+		return
+	}
+	element, err := conn.Policy(uuid)
+	var p policy
+	switch {
+	case errors.Is(err, libvirt.ErrGarbled):
+		p.err = err
+	case err != nil:
+		return // nothing new is known of it
+	case element != nil:
+		p.override = override(*element)
+		if element.FalseAlarmsPerDay != nil || element.OverheadPercent != nil {
+			p.err = errNoEffect // nothing is claimed that is not done
+		}
+	}
+	m.policyMu.Lock()
+	if p.err == nil && element == nil {
+		delete(m.policies, uuid)
+	} else {
+		m.policies[uuid] = p
+	}
+	m.policyMu.Unlock()
+	if w := m.watcher(uuid); w != nil {
+		m.configure(w)
+	}
+}
+
+// override is a policy element as the configuration takes it.
+func override(p libvirt.Policy) config.Override {
+	o := config.Override{Watch: p.Watch, Nu: p.Nu, Gamma: p.Gamma, Level: p.Level, Window: p.Window, Alarm: p.Alarm, QuietUnits: p.QuietUnits, Units: p.Units}
+	if p.Starting != nil {
+		d := config.Duration(*p.Starting)
+		o.Starting = &d
+	}
+	return o
+}
