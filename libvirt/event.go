@@ -15,7 +15,7 @@ const (
 	Stopped
 	MetadataChanged // of the state element, by whomever
 	DevicesChanged  // a device was plugged in or out
-	Rebooted        // the guest was reset, or has rebooted, within the same QEMU
+	Rebooted        // the guest was reset, or has rebooted, within the same QEMU; one reset may be told twice
 	PolicyChanged   // the policy element, in either definition, by whomever
 	Defined         // the persistent definition is another one: with it may come another policy, or another name
 )
