@@ -122,9 +122,10 @@ func full() Change {
 	return Change{
 		UUID: uuid, Name: "-web server", Host: "host1.example.org", State: "anomalous", Previous: "suspect", Since: at,
 		Reason: &Reason{Code: "anomaly", Text: `packets <received> & "sent"`}, Coverage: "partial",
-		Unseen:   []Unseen{{Kind: "interface", Name: "vnet1", Why: "its packets do not pass QEMU"}},
-		Unit:     &Unit{Start: at.Add(-2 * time.Second), Score: -1.25, PValue: 0.0025, Lost: 3},
-		Features: []Feature{{Name: "tap_send", Subsystem: "network", Words: "packets received by the guest", Observed: 2000, UsualLow: 10, UsualHigh: 90}},
+		Unseen:    []Unseen{{Kind: "interface", Name: "vnet1", Why: "its packets do not pass QEMU"}},
+		Incidents: []Incident{{Kind: "anomaly", Since: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Text: "packets received"}},
+		Unit:      &Unit{Start: at.Add(-2 * time.Second), Score: -1.25, PValue: 0.0025, Lost: 3},
+		Features:  []Feature{{Name: "tap_send", Subsystem: "network", Words: "packets received by the guest", Observed: 2000, UsualLow: 10, UsualHigh: 90}},
 	}
 }
 

@@ -169,6 +169,9 @@ func TestSchemaOfAnyState(t *testing.T) {
 				s.Unseen.Devices = append(s.Unseen.Devices, UnseenDevice{word.Draw(r, "kind"), name.Draw(r, "device"), rapid.String().Draw(r, "why")})
 			}
 		}
+		for range rapid.IntRange(0, 3).Draw(r, "incidents") {
+			s.Incidents = append(s.Incidents, Incident{word.Draw(r, "incident"), moment.Draw(r, "opened"), rapid.String().Draw(r, "what")})
+		}
 		if rapid.Bool().Draw(r, "has unit") {
 			s.Unit = &JudgedUnit{moment.Draw(r, "start"), number.Draw(r, "score"), rapid.Float64Range(0, 1).Draw(r, "p"), rapid.Uint64().Draw(r, "lost")}
 			s.Explanation = &Explanation{}
