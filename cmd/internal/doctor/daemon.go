@@ -63,7 +63,7 @@ func said(d control.DomainStatus) string {
 	if d.Missed > 0 {
 		parts = append(parts, fmt.Sprintf("the first %.0f s were missed", d.Missed))
 	}
-	if l := d.Ledger; l.Life > 0 {
+	if l := d.Ledger; l.Life >= 1 {
 		text := fmt.Sprintf("of %.0f s of its life %.0f s were scored", l.Life, l.Scored)
 		for _, code := range slices.Sorted(maps.Keys(l.Reasons)) {
 			text += fmt.Sprintf(", %.0f s not (%s)", l.Reasons[code], code)

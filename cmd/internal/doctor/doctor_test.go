@@ -50,8 +50,10 @@ var cases = map[string]struct {
 	change func(*host)
 	want   string
 }{
-	"healthy":    {func(*host) {}, ""},
-	"stock-qemu": {stock, "trace-points problem, state problem"},
+	"healthy":          {func(*host) {}, ""},
+	"stock-qemu":       {stock, "trace-points problem, state problem"},
+	"ust-of-a-library": {func(h *host) { h.executable("/usr/bin/qemu-system-x86_64", "libc.so.6") }, "trace-points problem"},
+	"not-yet-mapped":   {func(h *host) { h.write(ofProcess(webPID, "maps"), stockMaps) }, "trace-points unknown"},
 	"no-session-daemon": {func(h *host) {
 		h.remove(lttngDir)
 		h.remove("/run/lttng")

@@ -1,8 +1,8 @@
 package doctor
 
 import (
+	"errors"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -15,45 +15,62 @@ type library struct {
 
 const ustLibrary = "liblttng-ust.so."
 
-// tracePoints looks for LTTng-UST in QEMU: among what it has mapped, and for a user who may not see that, in what its executable asks for.
+// tracePoints looks whether QEMU's executable asks for LTTng-UST, and whether that is mapped. A library of QEMU's may have mapped it as well (Ceph's
+// do), which gives QEMU no trace points. A user who may not see the process is told of the file that its command line names.
 func (x *examination) tracePoints(t target, pid int) (library, bool) {
-	remedy := "have a QEMU built with the ust trace backend (packaging/qemu/README.md), name it as <emulator> (virsh edit " + quoted(t.Name) + "), shut the domain down and start it"
-	maps, err := x.read(ofProcess(pid, "maps"), maxText)
-	if err == nil {
-		if lib, has := mappedUST(string(maps)); has {
-			x.say(ok(TracePoints, "QEMU has LTTng-UST's %s mapped", lib.soname))
-			return lib, true
+	exe := ofProcess(pid, "exe")
+	name, linkErr := x.readlink(exe)
+	libs, err := x.needed(exe)
+	maps, mapsErr := x.read(ofProcess(pid, "maps"), maxText)
+	if err = errors.Join(linkErr, err, mapsErr); err != nil {
+		return x.presumedTracePoints(t, pid, err)
+	}
+	lib, mapped := mappedUST(string(maps))
+	switch {
+	case usesUST(libs) == "":
+		f := bad(TracePoints, Problem, buildQEMU(t), "QEMU has no UST trace points: %s does not use %s*", name, ustLibrary)
+		if mapped {
+			f.Text += " (a library of it does, for itself: " + lib.file + " is mapped)"
 		}
-		x.say(bad(TracePoints, Problem, remedy, "QEMU has no UST trace points: %s does not use %s*", x.executable(pid), ustLibrary))
+		x.say(f)
+		return library{}, false
+	case !mapped:
+		x.say(bad(TracePoints, Unknown, "if the domain has just been started, run virtsentry doctor again", "%s uses %s, which is not mapped", name, usesUST(libs)))
 		return library{}, false
 	}
-	if exe := x.argument(pid, 0); path.IsAbs(exe) {
-		libs, elfErr := x.needed(exe)
-		i := slices.IndexFunc(libs, func(l string) bool { return strings.HasPrefix(l, ustLibrary) })
-		switch {
-		case elfErr == nil && i < 0:
-			x.say(bad(TracePoints, Problem, remedy, "QEMU has no UST trace points: %s, which its command line names, does not use %s*", exe, ustLibrary))
-			return library{}, false
-		case elfErr == nil:
-			x.say(bad(TracePoints, Unknown, asRoot, "%s, which its command line names, uses %s; whether the process does may not be seen by this user", exe, libs[i]))
-			return library{soname: libs[i]}, true
+	x.say(ok(TracePoints, "%s uses %s", name, lib.soname))
+	return lib, true
+}
+
+func (x *examination) presumedTracePoints(t target, pid int, unseen error) (library, bool) {
+	args := x.arguments(pid)
+	if len(args) == 0 || !path.IsAbs(args[0]) {
+		x.say(unread(TracePoints, "what its QEMU has mapped", unseen))
+		return library{}, false
+	}
+	libs, err := x.needed(args[0])
+	soname := usesUST(libs)
+	switch {
+	case err != nil:
+		x.say(unread(TracePoints, "what its QEMU has mapped", unseen))
+	case soname == "":
+		x.say(bad(TracePoints, Problem, buildQEMU(t), "QEMU has no UST trace points: %s, which its command line names, does not use %s*", args[0], ustLibrary))
+	default:
+		x.say(bad(TracePoints, Unknown, asRoot, "%s, which its command line names, uses %s; whether the process does may not be seen by this user", args[0], soname))
+	}
+	return library{soname: soname}, soname != ""
+}
+
+func buildQEMU(t target) string {
+	return "have a QEMU built with the ust trace backend (packaging/qemu/README.md), name it as <emulator> (virsh edit " + quoted(t.Name) + "), shut the domain down and start it"
+}
+
+// usesUST is which LTTng-UST is among the libraries; empty: none.
+func usesUST(libs []string) string {
+	for _, l := range libs {
+		if strings.HasPrefix(l, ustLibrary) {
+			return l
 		}
-	}
-	x.say(unread(TracePoints, "what its QEMU has mapped", err))
-	return library{}, false
-}
-
-func (x *examination) executable(pid int) string {
-	if exe, err := x.readlink(ofProcess(pid, "exe")); err == nil {
-		return exe
-	}
-	return "its executable"
-}
-
-// argument is one of those that a process was started with; empty: there is none.
-func (x *examination) argument(pid, i int) string {
-	if args := x.arguments(pid); i < len(args) {
-		return args[i]
 	}
 	return ""
 }

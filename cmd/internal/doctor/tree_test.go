@@ -102,7 +102,7 @@ func (h *host) guest(name, uuid string, pid int, args ...string) {
 	h.write(of("stat"), strconv.Itoa(pid)+" (qemu) S"+strings.Repeat(" 7", 18)+" 99 8\n")
 	h.write(of("cmdline"), strings.Join(cmdline, "\x00")+"\x00")
 	h.executable("/usr/bin/qemu-system-x86_64", "liblttng-ust.so.1", "libc.so.6")
-	h.link(of("exe"), "/usr/bin/qemu-system-x86_64")
+	h.link(of("exe"), h.root+"/usr/bin/qemu-system-x86_64")
 	h.write(of("environ"), "PATH=/bin\x00HOME=/\x00")
 	h.write(of("maps"), "55d0-55d1 r-xp 00000000 fe:01 77 /usr/bin/qemu-system-x86_64\n7f00-7f10 r--p 00000000 fe:01 99 /usr/lib/liblttng-ust.so.1.0.0\n7f20-7f30 rw-p 0 00:00 0\n")
 	h.write(of("map_files/7f00-7f10"), "\x7fELF lttng-ust-sock-8\x00")
