@@ -16,7 +16,7 @@ func watchCommand(client func() *control.Client) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [DOMAIN]",
 		Short: "Show every unit as it is judged, until interrupted",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  cobra.MaximumNArgs(1), ValidArgsFunction: domainNames(client, 1),
 	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -61,7 +61,7 @@ func explainCommand(client func() *control.Client) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain DOMAIN",
 		Short: "Say what was unusual in the newest anomalous unit",
-		Args:  cobra.ExactArgs(1),
+		Args:  cobra.ExactArgs(1), ValidArgsFunction: domainNames(client, 1),
 	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -103,7 +103,7 @@ func learnCommand(client func() *control.Client) *cobra.Command {
 		Short: "Learn a domain's profile anew, from the units to come",
 		Long: "Learn a domain's profile anew, from the units to come. Use it when the domain does what is normal for it. The old profile is out of\n" +
 			"force at once; its file stays until the new one is there.",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: domainNames(client, 1),
 	}
 	c.Flags().IntVarP(&units, "units", "n", 0, "so many units of two seconds (default: learning.units of the daemon)")
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,13 @@ func domains() []control.DomainStatus {
 	}
 	return []control.DomainStatus{
 		{
-			UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web", PID: 4711, State: "anomalous", Since: noon,
+			UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web", ID: 3, PID: 4711, State: "anomalous", Since: noon,
 			Reason: &control.Reason{Code: "anomaly", Text: longReason}, Coverage: "full",
 			LearntUnits: 90, WantedUnits: 90, Profile: true, Support: 7, Trained: &trained,
 			Units: control.Units{Seen: 2700, Judged: 2600, Lossy: 3, Late: 1}, Last: alarm, Alarm: alarm,
+			Ledger:      control.Ledger{Life: 5400, Scored: 5200, Reasons: map[string]float64{"events-lost": 6, "booting": 120, "gathering": 74}},
+			Incidents:   []control.Incident{{Kind: "anomaly", Since: noon, Text: "tap_send:\n2,040"}},
+			BufferBytes: 1 << 20,
 		},
 		{
 			UUID: "11111111-cdaf-9455-926a-d65c16db1809", Name: "customer-0815_database-server-of-the-second-floor.example", PID: 4712, State: "learning",
@@ -137,6 +141,9 @@ func TestOutputThatFails(t *testing.T) {
 	for _, args := range [][]string{
 		{"status"}, {"status", "-o", "json"}, {"status", "web"}, {"status", "web", "-o", "json"}, {"explain", "web"}, {"explain", "tab\there"},
 		{"explain", "web", "-o", "json"}, {"learn", "web"}, {"watch"}, {"watch", "-o", "json"},
+		{"relearn", "web", "--from", "-5m"}, {"profile", "list"}, {"profile", "show", "web"}, {"profile", "export", "web"},
+		{"profile", "rollback", "web"}, {"profile", "delete", "web"}, {"config", "check"},
+		{"replay", filepath.Join(traces, "fields"), "--profile", profileOf(t, "fields:begin")},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {

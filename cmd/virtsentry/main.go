@@ -36,7 +36,7 @@ func main() {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, control.ErrNoDomain):
+	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoProfile):
 		return exitNoDomain
 	case errors.Is(err, control.ErrNoDaemon):
 		return exitNoDaemon
@@ -50,12 +50,13 @@ func command() *cobra.Command {
 		Short:         "Ask and steer virtsentryd, and read recorded traces",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Long: "Exit status: 0 done, 1 failed, 3 no such domain, 4 no daemon answers.\n" +
-			"Domains are named as virsh names them: by name or UUID.",
+		Long: "Exit status: 0 done, 1 failed (or refused), 3 no such domain or profile, 4 no daemon answers.\n" +
+			"Domains are named as virsh names them: by id, UUID or name.",
 	}
 	socket := c.PersistentFlags().String("socket", config.DefaultSocket, "control `SOCKET` of the daemon")
 	client := func() *control.Client { return control.NewClient(*socket) }
-	c.AddCommand(statusCommand(client), watchCommand(client), explainCommand(client), learnCommand(client), replayCommand())
+	c.AddCommand(statusCommand(client), watchCommand(client), explainCommand(client), learnCommand(client), relearnCommand(client))
+	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
 	c.AddCommand(doctorCommand(client))
 	return c
 }

@@ -178,7 +178,30 @@ func TestFailures(t *testing.T) {
 		{"learn nothing", []string{"learn"}, 1, "accepts 1 arg"},
 		{"units in words", []string{"learn", "web", "--units", "many"}, 1, `"many"`},
 		{"replay nothing", []string{"replay", "--units", out}, 1, "accepts 1 arg"},
-		{"replay to nowhere", []string{"replay", trace}, 1, `"units" not set`},
+		{"replay to nowhere", []string{"replay", trace}, 1, "at least one of the flags in the group [units profile] is required"},
+		{"replay by no profile", []string{"replay", trace, "--profile", "testdata/no-such"}, 1, "no such file"},
+		{"replay by another file", []string{"replay", trace, "--profile", "testdata/watch.txt"}, 1, "not a profile file"},
+		{"replay both to one place", []string{"replay", trace, "--profile", "testdata/watch.txt", "--units", "-"}, 1, "both write to standard output"},
+		{"no domain: relearn", []string{"--socket", socket, "relearn", "no-such", "--from", "-5m"}, 3, "no-such: no running domain"},
+		{"no domain: record", []string{"--socket", socket, "record", "no-such", "-o", filepath.Join(t.TempDir(), "d")}, 3, "no-such: no running domain"},
+		{"no profile: show", []string{"--socket", socket, "profile", "show", "no-such"}, 3, "no-such: no profile"},
+		{"no profile: export", []string{"--socket", socket, "profile", "export", "no-such"}, 3, "no-such: no profile"},
+		{"no profile: clone", []string{"--socket", socket, "profile", "clone", "no-such", "web"}, 3, "no-such: no profile"},
+		{"no profile: rollback", []string{"--socket", socket, "profile", "rollback", "no-such"}, 3, "no-such: no profile"},
+		{"no profile: delete", []string{"--socket", socket, "profile", "delete", "no-such"}, 3, "no-such: no profile"},
+		{"no daemon: profile", []string{"--socket", none, "profile", "list"}, 4, "no virtsentryd answers"},
+		{"no daemon: record", []string{"--socket", none, "record", "web", "-o", filepath.Join(t.TempDir(), "d")}, 4, "no virtsentryd answers"},
+		{"import what is not there", []string{"--socket", socket, "profile", "import", "web", "testdata/no-such"}, 1, "no such file"},
+		{"import what never ends", []string{"--socket", socket, "profile", "import", "web", "/dev/zero"}, 1, "more than 16777216 bytes"},
+		{"relearn since never", []string{"relearn", "web"}, 1, `"from" not set`},
+		{"relearn since noon", []string{"relearn", "web", "--from", "noon"}, 1, `--from: "noon" is neither a time`},
+		{"relearn until when", []string{"relearn", "web", "--from", "-5m", "--to", "5m"}, 1, `--to: "5m" is neither a time`},
+		{"record to nowhere", []string{"record", "web"}, 1, `"output" not set`},
+		{"record over something", []string{"record", "web", "-o", "testdata"}, 1, "testdata is not empty"},
+		{"record over a file", []string{"record", "web", "-o", "main.go"}, 1, "main.go"},
+		{"record for never", []string{"--socket", socket, "record", "web", "-o", filepath.Join(t.TempDir(), "d"), "--for", "0s"}, 1, "a recording of 0 seconds"},
+		{"check a configuration that is not there", []string{"config", "check", "testdata/no-such"}, 1, "no such file"},
+		{"check what is no configuration", []string{"config", "check", "testdata/watch.txt"}, 1, "watch.txt"},
 		{"replay what is not there", []string{"replay", "testdata/no-such", "--units", out}, 1, "no such file"},
 		{"replay no trace", []string{"replay", "testdata", "--units", out}, 1, "no CTF trace"},
 		{"replay other features", []string{"replay", trace, "--units", out, "--features", "all"}, 1, `unknown feature set: "all"`},
@@ -200,7 +223,7 @@ func TestHelp(t *testing.T) {
 	if err != nil || code != 0 {
 		t.Fatalf("exit status %d, %v", code, err)
 	}
-	for _, word := range []string{"status", "watch", "explain", "learn", "replay", "Exit status: 0 done"} {
+	for _, word := range []string{"status", "watch", "explain", "learn", "relearn", "profile", "record", "replay", "config", "completion", "Exit status: 0 done"} {
 		if !strings.Contains(got, word) {
 			t.Errorf("the help does not speak of %q", word)
 		}

@@ -1,31 +1,161 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
 )
 
 func replayCommand() *cobra.Command {
-	var units, features string
+	var units, features, profile string
 	c := &cobra.Command{
-		Use:   "replay TRACE --units OUT.csv",
-		Short: "Cut a recorded trace into units",
-		Long: "Cut a recorded CTF trace into units of two seconds and write them as a unit file: CSV with the header\n" +
-			"start_ns,duration_ns,lost,<feature>... and a row for each unit, those without events included. TRACE is a directory; all traces\n" +
-			"below it are counted together. What is no regular file, such as /dev/null or a pipe, is written to directly.",
+		Use:   "replay TRACE [--units OUT.csv] [--profile FILE]",
+		Short: "Cut a recorded trace into units, or judge it by a profile",
+		Long: "Cut a recorded CTF trace into units of two seconds. TRACE is a directory; all traces below it are counted together.\n\n" +
+			"With --units they are written as a unit file: CSV with the header start_ns,duration_ns,lost,<feature>... and a row for each unit, those\n" +
+			"without events included. What is no regular file, such as /dev/null or a pipe, is written to directly.\n\n" +
+			"With --profile every full unit is judged by an exported profile, as the daemon judges with its default settings; the state is the one after\n" +
+			"the unit. Events that the trace does not have count as none, and those that the profile does not know are ignored. -o json writes an object\n" +
+			"a line, as watch does.",
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to, - for standard output (required)")
+	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to, - for standard output")
 	c.Flags().StringVar(&features, "features", unit.Counts, "set of features: counts, a column for every event that occurs")
-	_ = c.MarkFlagRequired("units") // it fails only for a flag that does not exist
+	c.Flags().StringVar(&profile, "profile", "", "exported profile `FILE` to judge the units by, - for standard input")
+	c.MarkFlagsOneRequired("units", "profile")
+	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if units == "-" {
-			return unit.Replay(args[0], c.OutOrStdout(), features)
+		if profile == "" {
+			return writeUnits(units, c.OutOrStdout(), func(w io.Writer) error { return unit.Replay(args[0], w, features) })
 		}
-		return unit.WriteFile(units, func(w io.Writer) error { return unit.Replay(args[0], w, features) })
+		if units == "-" {
+			return errors.New("--units - and --profile both write to standard output: name a file")
+		}
+		file, err := readProfile(profile, c.InOrStdin())
+		if err != nil {
+			return err
+		}
+		p, err := model.Decode(bytes.NewReader(file))
+		if err != nil {
+			return fmt.Errorf("profile %s: %w", profile, err)
+		}
+		cut, err := unit.Cut(args[0], features)
+		if err != nil {
+			return err
+		}
+		if units != "" {
+			if err := writeUnits(units, nil, func(w io.Writer) error { return unit.Write(w, cut) }); err != nil {
+				return err
+			}
+		}
+		return judgeUnits(c.OutOrStdout(), *format, p, cut)
 	}
 	return c
+}
+
+func writeUnits(name string, out io.Writer, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(out)
+	}
+	return unit.WriteFile(name, write)
+}
+
+// judgeUnits judges the full units of a trace one after the other, as the daemon does.
+func judgeUnits(w io.Writer, format output, p *model.Profile, f unit.File) error {
+	columns := model.Align(f.Features, p.Features)
+	if len(columns.Missing) == len(p.Features) {
+		return errors.New("the trace has none of the events that the profile counts: it is no trace of a QEMU's device events, or the profile of other ones")
+	}
+	decider, err := model.NewDecider(model.DeciderConfig{})
+	if err != nil {
+		return err
+	}
+	if format == "table" {
+		if _, err := fmt.Fprintf(w, "%-19s  %-10s %-9s %8s %8s %6s  %s\n", "TIME", "STATE", "ANOMALOUS", "SCORE", "P-VALUE", "LOST", "WHAT"); err != nil {
+			return err
+		}
+	}
+	for _, u := range f.Units {
+		if !u.Full() {
+			continue
+		}
+		report, err := judgeUnit(p, columns.Apply(nil, u.Counts), u)
+		if err != nil {
+			return err
+		}
+		decider.Observe(report.Anomalous, u.Lost > 0)
+		report.State = decider.State().String()
+		for i, n := range u.Counts {
+			if n > 0 {
+				report.Counts[f.Features[i]] = n
+			}
+		}
+		if err := writeJudged(w, format, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What is said of an unusual unit.
+const (
+	explainFeatures = 5
+	sentenceParts   = 3
+)
+
+func judgeUnit(p *model.Profile, values []float64, u unit.Unit) (control.UnitReport, error) {
+	report := control.UnitReport{
+		Domain: p.Domain.UUID, Name: p.Domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
+		Counts: map[string]uint64{}, Judged: true,
+	}
+	judged := values
+	if u.Lost > 0 {
+		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
+		var err error
+		if judged, err = p.Complete(values); err != nil {
+			return report, err
+		}
+	}
+	verdict, err := p.Judge(judged)
+	if err != nil {
+		return report, err
+	}
+	report.Score, report.PValue, report.Anomalous = verdict.Score, verdict.PValue, verdict.Anomalous
+	list, err := p.Explain(values)
+	if err != nil {
+		return report, err
+	}
+	if verdict.Anomalous {
+		if report.Sentence = model.Sentence(list, sentenceParts, catalogue.Describe); report.Sentence == "" {
+			report.Sentence = "an unusual combination of usual counts"
+		}
+	}
+	for _, c := range list[:min(explainFeatures, len(list))] {
+		subsystem, words := catalogue.Describe(c.Feature)
+		report.Explain = append(report.Explain, control.Variable{
+			Feature: c.Feature, Subsystem: subsystem, Words: words,
+			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
+		})
+	}
+	return report, nil
+}
+
+func writeJudged(w io.Writer, format output, u control.UnitReport) error {
+	if format == "json" {
+		return json.NewEncoder(w).Encode(u)
+	}
+	line := fmt.Sprintf("%-19s  %-10s %-9s %8.2f %8.3f %6d  %s", u.Start.Local().Format("2006-01-02 15:04:05"), u.State, yesNo(u.Anomalous), u.Score, u.PValue, u.Lost, oneLine(u.Sentence))
+	_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
+	return err
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +11,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
+	"github.com/virtsentry/virtsentry/model/libsvmgo"
 )
 
 const traces = "../../testdata/traces"
@@ -102,4 +109,106 @@ func TestReplayToFullDevice(t *testing.T) {
 	if _, code, err := run(t.Context(), "replay", filepath.Join(traces, "fields"), "--units", "/dev/full"); code != exitFailure || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("exit status %d, %v", code, err)
 	}
+}
+
+// profileOf writes the file of a profile that was learnt from steady counts of some features, around 20 a unit.
+func profileOf(t *testing.T, features ...string) string {
+	t.Helper()
+	data := model.Dataset{Features: features}
+	for i := range 60 {
+		r := model.Row{Start: int64(i) * int64(unit.Width)}
+		for j := range features {
+			r.Values = append(r.Values, float64(18+(i*7+j*3)%5))
+		}
+		data.Rows = append(data.Rows, r)
+	}
+	p, err := model.Train(libsvmgo.Engine{}, data, model.Options{Domain: model.Domain{Name: "web"}, Created: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "web.profile")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A guest that idles in its boot loader does not do what the profile knows.
+func TestReplayByProfile(t *testing.T) {
+	profile := profileOf(t, "tap_send", "apic_local_deliver", "memory_region_ops_write")
+	trace, out := filepath.Join(traces, "boot"), filepath.Join(t.TempDir(), "units.csv")
+	for _, tc := range []struct {
+		golden string
+		args   []string
+	}{
+		{"replay-boot.txt", []string{"--profile", profile}},
+		{"replay-boot.txt", []string{"--profile", profile, "--units", out}},
+	} {
+		got, _, err := run(t.Context(), append([]string{"replay", trace}, tc.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, tc.golden, got)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(unitsOf(t, "boot"), string(got)); diff != "" {
+		t.Errorf("units (-golden +got):\n%s", diff)
+	}
+	lines, _, err := run(t.Context(), "replay", trace, "--profile", profile, "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	for line := range strings.Lines(lines) {
+		var u control.UnitReport
+		if err := json.Unmarshal([]byte(line), &u); err != nil || !u.Judged || !u.Anomalous || u.Name != "web" || len(u.Explain) != 3 || u.Counts["apic_local_deliver"] == 0 {
+			t.Errorf("%s: %v", line, err)
+		}
+		states = append(states, u.State)
+	}
+	if diff := cmp.Diff([]string{"normal", "suspect", "anomalous", "anomalous"}, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if _, code, err := run(t.Context(), "replay", trace, "--profile", profileOf(t, "tap_send")); code != exitFailure || !strings.Contains(err.Error(), "none of the events") {
+		t.Errorf("by a profile of other events: exit status %d, %v", code, err)
+	}
+}
+
+// Units are judged as the daemon judges them: partial ones not, and those with losses by what they may have been.
+func TestJudgedUnits(t *testing.T) {
+	data, err := os.ReadFile(profileOf(t, "tap_send", "virtio_notify"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := model.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In another order than the profile's, with an event that it does not know.
+	f := unit.File{Features: []string{"virtio_notify", "unknown", "tap_send"}}
+	for i, u := range []unit.Unit{
+		{Counts: []uint64{20, 9999, 21}},
+		{Counts: []uint64{20, 0, 900}},
+		{Counts: []uint64{5, 0, 5}, Lost: 40}, // it may have been an ordinary one
+		{Counts: []uint64{20, 0, 900}, Lost: 40},
+		{Counts: []uint64{900, 0, 900}, Duration: 1},
+		{Counts: []uint64{20, 0, 900}},
+	} {
+		if u.Start = int64(i) * int64(unit.Width); u.Duration == 0 {
+			u.Duration = int64(unit.Width)
+		}
+		f.Units = append(f.Units, u)
+	}
+	var out bytes.Buffer
+	if err := judgeUnits(&out, "table", p, f); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "replay-units.txt", out.String())
 }

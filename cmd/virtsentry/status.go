@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -43,7 +47,7 @@ func statusCommand(client func() *control.Client) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [DOMAIN]",
 		Short: "Show the state of all domains, or all that is known of one",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  cobra.MaximumNArgs(1), ValidArgsFunction: domainNames(client, 1),
 	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -76,9 +80,10 @@ func writeDomains(w io.Writer, list []control.DomainStatus) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "NAME\tSTATE\tCOVERAGE\tSINCE\tUNITS\tLOSSY\tPROFILE\tREASON")
+	_, _ = fmt.Fprintln(t, "ID\tNAME\tSTATE\tCOVERAGE\tSINCE\tUNITS\tLOSSY\tSCORED\tINCIDENTS\tPROFILE\tREASON")
 	for _, d := range list {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", oneLine(d.Name), d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy, profile(d), shortened(reason(d), maxReason))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\t%s\n", number(d), oneLine(d.Name), d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy,
+			share(d.Ledger), len(d.Incidents), profile(d), shortened(reason(d), maxReason))
 	}
 	return t.Flush()
 }
@@ -88,6 +93,7 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	line := func(name, format string, args ...any) { _, _ = fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	line("Name", "%s", oneLine(d.Name))
 	line("UUID", "%s", d.UUID)
+	line("Id", "%s", number(d))
 	if d.PID != 0 {
 		line("QEMU process", "%d", d.PID)
 	}
@@ -105,10 +111,49 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	line("Profile", "%s", profile(d))
 	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",
 		d.Units.Seen, d.Units.Judged, d.Units.Lossy, d.Units.Unread, d.Units.Late)
+	line("Time", "%s", spent(d.Ledger))
+	if d.BufferBytes > 0 {
+		line("Buffers", "%.1f MiB", float64(d.BufferBytes)/(1<<20))
+	}
+	for _, i := range d.Incidents {
+		line("Incident", "%s, for %s: %s", oneLine(i.Kind), since(i.Since), oneLine(i.Text))
+	}
 	if d.Last != nil && d.Last.Judged {
 		line("Last unit", "%s: score %.2f, p-value %.3f", clock(d.Last.Start), d.Last.Score, d.Last.PValue)
 	}
 	return t.Flush()
+}
+
+// number is libvirt's id of a domain.
+func number(d control.DomainStatus) string {
+	if d.ID <= 0 {
+		return "-"
+	}
+	return strconv.Itoa(d.ID)
+}
+
+// share is how much of a guest's life was scored.
+func share(l control.Ledger) string {
+	if l.Life <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", 100*l.Scored/l.Life)
+}
+
+// spent says what became of a guest's life, the longest time first.
+func spent(l control.Ledger) string {
+	codes := slices.SortedFunc(maps.Keys(l.Reasons), func(a, b string) int {
+		return cmp.Or(cmp.Compare(l.Reasons[b], l.Reasons[a]), cmp.Compare(a, b))
+	})
+	text := fmt.Sprintf("%s of %.0f s scored", share(l), l.Life)
+	for i, code := range codes {
+		separator := ", "
+		if i == 0 {
+			separator = "; not scored: "
+		}
+		text += fmt.Sprintf("%s%s %.0f s", separator, oneLine(code), l.Reasons[code])
+	}
+	return text
 }
 
 func profile(d control.DomainStatus) string {
@@ -157,3 +202,5 @@ var now = time.Now
 func since(t time.Time) string { return now().Sub(t).Truncate(time.Second).String() }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05") }
+
+func day(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
