@@ -24,7 +24,8 @@ func doctorCommand(client func() *control.Client) *cobra.Command {
 			"A line is ok, warning (works, but less well than it could), unknown (could not be found out; never to be taken for ok) or problem.\n\n" +
 			"Exit status: 0 nothing is wrong (there may be warnings), 1 there is a problem or something is unknown, 3 no such domain.\n" +
 			"DOMAIN is a name or UUID; where virtsentryd answers, also libvirt's id of it.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: domainNames(client, 1),
 	}
 	c.Flags().StringVar(&host.RunDir, "run-dir", "", "libvirt's run-time `DIRECTORY`, in which qemu/NAME.pid is (default: libvirt.run_dir of virtsentryd)")
 	c.Flags().StringVar(&host.Config, "config", config.DefaultFile, "configuration `FILE` of virtsentryd")
