@@ -102,8 +102,8 @@ func (c *Connection) SetState(uuid string, s State) error {
 	return nil
 }
 
-// ErrGarbled says that a domain's state element is none that this program writes.
-var ErrGarbled = errors.New("not a state element of virtsentry")
+// ErrGarbled says that an element of a domain is none that this program writes or reads.
+var ErrGarbled = errors.New("not an element of virtsentry")
 
 // State reads the state element of a running domain. Errors: ErrNoDomain when the domain does not run, ErrGarbled; nil, nil when it has none.
 func (c *Connection) State(uuid string) (*State, error) {

@@ -213,7 +213,12 @@ func (m *Monitor) setProfile(uuid string, e libvirt.ProfileElement) error {
 	if conn == nil {
 		return errDisconnected
 	}
-	return conn.SetProfile(uuid, e)
+	err := conn.SetProfile(uuid, e)
+	if errors.Is(err, libvirt.ErrTooLarge) { // it will not get smaller
+		m.log.WithError(err).WithField("uuid", uuid).Warn("the profile stays on this host")
+		return nil
+	}
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) {
