@@ -26,9 +26,9 @@ func domainNames(client func() *control.Client, most int) completion {
 	})
 }
 
-// profileNames completes the names in kept profiles.
-func profileNames(client func() *control.Client, most int) completion {
-	return names(most, func(ctx context.Context) (list []string) {
+// profileNames completes the name in a kept profile, as the first argument.
+func profileNames(client func() *control.Client) completion {
+	return names(1, func(ctx context.Context) (list []string) {
 		profiles, _ := client().Profiles(ctx)
 		for _, p := range profiles {
 			list = append(list, p.Name)

@@ -46,7 +46,7 @@ func profileList(client func() *control.Client) *cobra.Command {
 
 func profileShow(client func() *control.Client) *cobra.Command {
 	c := &cobra.Command{
-		Use: "show DOMAIN", Short: "Show all that is known of a profile", Args: cobra.ExactArgs(1), ValidArgsFunction: profileNames(client, 1),
+		Use: "show DOMAIN", Short: "Show all that is known of a profile", Args: cobra.ExactArgs(1), ValidArgsFunction: profileNames(client),
 	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -69,7 +69,7 @@ func profileExport(client func() *control.Client) *cobra.Command {
 		Long: "Write a profile to a file (default -, standard output). The units that it was learnt from are not in it: where it is imported, it cannot be\n" +
 			"relearnt, but learnt anew.",
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: firstThenFiles(profileNames(client, 1)),
+		ValidArgsFunction: firstThenFiles(profileNames(client)),
 		RunE: func(c *cobra.Command, args []string) error {
 			file, err := client().ExportProfile(c.Context(), args[0])
 			if err != nil {
@@ -154,7 +154,7 @@ func profileRollback(client func() *control.Client) *cobra.Command {
 		Use:   "rollback DOMAIN",
 		Short: "Put the profile before the present one back in force",
 		Long:  "Put the profile before the present one back in force; the present one can be had again by another rollback.",
-		Args:  cobra.ExactArgs(1), ValidArgsFunction: profileNames(client, 1),
+		Args:  cobra.ExactArgs(1), ValidArgsFunction: profileNames(client),
 	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -171,7 +171,7 @@ func profileDelete(client func() *control.Client) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete DOMAIN",
 		Short: "Forget a domain's profile and the one before it; a running domain learns anew",
-		Args:  cobra.ExactArgs(1), ValidArgsFunction: profileNames(client, 1),
+		Args:  cobra.ExactArgs(1), ValidArgsFunction: profileNames(client),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := client().Profile(c.Context(), args[0])
 			what := fmt.Sprintf("the profile of %s (%d units)", day(p.Created), p.Units)

@@ -237,7 +237,9 @@ func TestRecordIsCut(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Record = %v; want context.Canceled", err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the recording went on")
+	}
 	// A daemon that is killed ends a stream in the middle.
 	end()
 	l, err := Listen(filepath.Join(t.TempDir(), "control.sock"))

@@ -28,9 +28,9 @@ func (m *Monitor) Domains() []control.DomainStatus {
 // Domain finds a watched domain as virsh does, control.Backend: by id, if ref is a number, then by UUID, then by name.
 func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
 	list := m.Domains()
-	id, err := strconv.Atoi(ref)
+	id, err := strconv.ParseUint(ref, 10, 31) // digits alone
 	for _, is := range []func(control.DomainStatus) bool{
-		func(d control.DomainStatus) bool { return err == nil && id > 0 && d.ID == id },
+		func(d control.DomainStatus) bool { return err == nil && id > 0 && d.ID == int(id) },
 		func(d control.DomainStatus) bool { return strings.EqualFold(d.UUID, ref) },
 		func(d control.DomainStatus) bool { return d.Name == ref },
 	} {

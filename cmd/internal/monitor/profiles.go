@@ -88,7 +88,7 @@ func (m *Monitor) profileUUID(ref string) (string, error) {
 		}
 	}
 	for _, id := range ids {
-		if p, err := m.store.Load(id); err == nil && p.Domain.Name == ref {
+		if p, err := m.store.Load(id); err == nil && ref != "" && p.Domain.Name == ref {
 			return id, nil
 		}
 	}
@@ -166,6 +166,7 @@ func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
 	}
 	if w := m.watcher(p.Domain.UUID); w != nil {
 		now := w.status()
+		info.Name = now.Name
 		info.InForce = now.Profile && now.Trained != nil && now.Trained.Equal(p.Created)
 	}
 	return info
