@@ -260,3 +260,32 @@ func TestRecordIsCut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A recording that a daemon's end cuts short is told from a whole one.
+func TestRecordUntilTheDaemonEnds(t *testing.T) {
+	b, c, end := serve(t)
+	begun := make(chan struct{})
+	b.tape = func(ctx context.Context, w io.Writer) error {
+		_, err := io.WriteString(w, "first,")
+		close(begun)
+		<-ctx.Done()
+		_, lastErr := io.WriteString(w, "last")
+		return errors.Join(err, lastErr)
+	}
+	heard, over := make(chan string, 1), make(chan error)
+	go func() {
+		over <- c.Record(context.Background(), "web", time.Hour, func(r io.Reader) error {
+			text, err := io.ReadAll(r)
+			heard <- string(text)
+			return err
+		})
+	}()
+	<-begun
+	end()
+	if err := <-over; !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the daemon has ended") {
+		t.Errorf("Record = %v", err)
+	}
+	if text := <-heard; text != "first,last" {
+		t.Errorf("read %q", text)
+	}
+}

@@ -29,6 +29,9 @@ func record(w http.ResponseWriter, r *http.Request, b Backend, request RecordReq
 	defer cancel()
 	out := &recording{w: w, steer: http.NewResponseController(w)}
 	err := b.Record(ctx, r.PathValue("ref"), out)
+	if err == nil && r.Context().Err() != nil {
+		err = fmt.Errorf("%w: the daemon has ended before the recording", ErrRefused)
+	}
 	switch {
 	case err != nil && !out.begun:
 		reply(w, nil, err)

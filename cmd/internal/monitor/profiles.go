@@ -241,13 +241,30 @@ func (m *Monitor) target(ref string) (model.Domain, error) {
 func (m *Monitor) steer(uuid string, running func(*judge) error, otherwise func() error) error {
 	w := m.watcher(uuid)
 	if w == nil {
-		return otherwise()
+		err := otherwise()
+		if w = m.watcher(uuid); w == nil || err != nil {
+			return err
+		}
+		running = m.reload // it has started meanwhile, with what was kept before
 	}
 	return w.ask(func() error {
 		err := running(w.judge)
 		w.refresh()
 		return err
 	})
+}
+
+// reload has a domain judged by the profile that is kept now.
+func (m *Monitor) reload(j *judge) error {
+	p, err := m.store.Load(j.domain.UUID)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		j.relearn(0)
+		return nil
+	case err != nil:
+		return told(j.domain.UUID, err)
+	}
+	return j.use(p)
 }
 
 // RollbackProfile puts the profile before the present one back in force, control.Profiles.
