@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,10 +119,13 @@ func (u *unpacker) discard() error {
 	return u.root.RemoveAll(u.chunk)
 }
 
+// sparse says whether a record makes a file larger than what the archive holds of it.
+func sparse(record string) bool { return strings.HasPrefix(record, "GNU.sparse.") }
+
 func (u *unpacker) file(h *tar.Header, content io.Reader) error {
 	chunk, _, below := strings.Cut(h.Name, "/")
 	switch {
-	case h.Typeflag != tar.TypeReg:
+	case h.Typeflag != tar.TypeReg, slices.ContainsFunc(slices.Collect(maps.Keys(h.PAXRecords)), sparse):
 		return fmt.Errorf("the archive holds %.256q, which is no plain file", h.Name)
 	case !below, !filepath.IsLocal(h.Name), path.Clean(h.Name) != h.Name, strings.Count(h.Name, "/") > maxDepth:
 		return fmt.Errorf("the archive holds a file of the name %.256q", h.Name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -182,4 +183,41 @@ func TestRecordIsInterrupted(t *testing.T) {
 			t.Errorf("%s is left", name)
 		}
 	}
+}
+
+// FuzzUnpack: any bytes are an archive or an error, and nothing is written but plain files below the directory.
+func FuzzUnpack(f *testing.F) {
+	for _, headers := range [][]tar.Header{
+		{file("first/kept"), file("second/part")},
+		{file("first/kept"), file("../evil")},
+		{file("first/kept"), {Typeflag: tar.TypeSymlink, Name: "first/link", Linkname: "/"}, file("first/link/evil")},
+	} {
+		var archive bytes.Buffer
+		if err := put(&archive, headers...); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(archive.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		above := t.TempDir()
+		dir := filepath.Join(above, "trace")
+		if _, err := prepare(dir); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = root.Close() }()
+		_ = (&unpacker{root: root}).unpack(bytes.NewReader(archive)) // most are none
+		err = filepath.WalkDir(above, func(path string, e os.DirEntry, err error) error {
+			if err == nil && (!e.IsDir() && !e.Type().IsRegular() || path != above && path != dir && !strings.HasPrefix(path, dir+"/")) {
+				t.Errorf("%s is there, %v", path, e.Type())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 }
