@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
@@ -172,6 +174,12 @@ func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
 	return info
 }
 
+// changed logs what an operator has done to a profile, and describes what is kept now.
+func (m *Monitor) changed(what string, p *model.Profile) control.ProfileInfo {
+	m.log.WithFields(logrus.Fields{"domain": p.Domain.Name, "uuid": p.Domain.UUID, "units": p.Training.Units}).Info(what)
+	return m.describe(p)
+}
+
 // ExportProfile returns a kept profile's file, control.Profiles.
 func (m *Monitor) ExportProfile(ref string) ([]byte, error) {
 	p, err := m.load(ref)
@@ -220,7 +228,7 @@ func (m *Monitor) adopt(ref string, p *model.Profile) (control.ProfileInfo, erro
 	if err != nil {
 		return control.ProfileInfo{}, err
 	}
-	return m.describe(&own), nil
+	return m.changed("profile taken from elsewhere", &own), nil
 }
 
 // target is the domain that gets a profile.
@@ -296,7 +304,7 @@ func (m *Monitor) RollbackProfile(ref string) (control.ProfileInfo, error) {
 	if err != nil {
 		return control.ProfileInfo{}, err
 	}
-	return m.describe(back), nil
+	return m.changed("profile rolled back", back), nil
 }
 
 // DeleteProfile forgets a domain's profile and the one before it, control.Profiles.
@@ -309,11 +317,15 @@ func (m *Monitor) DeleteProfile(ref string) error {
 		return told(ref, err)
 	}
 	remove := func() error { return told(ref, m.store.Remove(uuid)) }
-	return m.steer(uuid, func(j *judge) error {
+	err = m.steer(uuid, func(j *judge) error {
 		if err := remove(); err != nil {
 			return err
 		}
 		j.relearn(0)
 		return nil
 	}, remove)
+	if err == nil {
+		m.log.WithField("uuid", uuid).Info("profile deleted")
+	}
+	return err
 }

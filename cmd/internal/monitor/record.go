@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 )
 
@@ -130,6 +132,7 @@ func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	m.log.WithFields(logrus.Fields{"domain": d.Name, "uuid": d.UUID}).Info("recording")
 	written := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {

@@ -70,7 +70,7 @@ func (m *Monitor) Relearn(ref string, from, to time.Time) (control.ProfileInfo, 
 	if err != nil {
 		return control.ProfileInfo{}, err
 	}
-	return m.describe(p), nil
+	return m.changed("profile relearnt", p), nil
 }
 
 // retrain trains a profile from the units that an old one was learnt from and the marked ones.
