@@ -117,7 +117,7 @@ type Ledger struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, loss, trace, identity or policy
+	Kind  string    `json:"kind"` // anomaly, loss, trace, reboots, identity or policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }

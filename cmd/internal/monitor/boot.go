@@ -96,5 +96,31 @@ func moments(block [][]float64, j int) (mean, variance float64) {
 	return mean, variance
 }
 
+const (
+	rebootsSpan = 15 * int64(time.Minute)
+	rebootsOpen = 4                      // so many reboots in that time open an incident
+	sameReboot  = 2 * int64(time.Second) // events this near are one reboot: libvirt tells some of them twice
+)
+
+// reboots finds guests that boot again and again, and so are never judged. Times are those of CLOCK_MONOTONIC, nanoseconds.
+type reboots []int64
+
+// add notes a reboot and says whether it is another one than the last.
+func (r *reboots) add(at int64) bool {
+	if n := len(*r); n > 0 && at-(*r)[n-1] < sameReboot {
+		return false
+	}
+	*r = append(*r, at)
+	return true
+}
+
+// many says whether there were too many of late.
+func (r *reboots) many(now int64) bool {
+	for len(*r) > 0 && (*r)[0] < now-rebootsSpan {
+		*r = (*r)[1:]
+	}
+	return len(*r) >= rebootsOpen
+}
+
 // wholeUnit is a unit's length in nanoseconds.
 const wholeUnit = int64(unit.Width)

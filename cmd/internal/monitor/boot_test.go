@@ -57,6 +57,24 @@ func TestBootLossShowsNothing(t *testing.T) {
 	}
 }
 
+func TestReboots(t *testing.T) {
+	var r reboots
+	for i := range int64(rebootsOpen) {
+		if r.many(i * 60 * second) {
+			t.Errorf("%d reboots are many", i)
+		}
+		if !r.add(i*60*second) || r.add(i*60*second+second) {
+			t.Error("a reboot that is told twice counts twice, or not at all")
+		}
+	}
+	if !r.many(rebootsOpen * 60 * second) {
+		t.Errorf("%d reboots in as many minutes are not many", rebootsOpen)
+	}
+	if r.many(rebootsSpan + 2*second) {
+		t.Error("an old reboot counts")
+	}
+}
+
 func TestBootAgain(t *testing.T) {
 	var b boot
 	b.begin(0, 0)

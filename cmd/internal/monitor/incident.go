@@ -13,6 +13,7 @@ const (
 	incidentAnomaly  = "anomaly"  // the domain is anomalous
 	incidentLoss     = "loss"     // events are lost for long: what happens in the domain hides in it
 	incidentIdentity = "identity" // another process reports trace points under the domain's PID
+	incidentReboots  = "reboots"  // the guest boots again and again, and is not judged meanwhile
 	incidentPolicy   = "policy"   // the operator's policy element is wrong and not in force
 	incidentTrace    = "trace"    // the domain's QEMU writes what is no trace
 )

@@ -155,7 +155,11 @@ func (w *watcher) resume() {
 
 // reboot says that the guest was reset within its QEMU, and boots again.
 func (w *watcher) reboot() {
-	w.boot.begin(now(), time.Duration(w.settings.Learning.Starting))
+	at := now()
+	if !w.reboots.add(at) {
+		return
+	}
+	w.boot.begin(at, time.Duration(w.settings.Learning.Starting))
 	w.log.Info("the guest boots again")
 	w.refresh()
 }
@@ -302,6 +306,11 @@ func (w *watcher) refresh() string {
 	value, reason := w.state()
 	if value == stateDisabled || w.source == nil && value == stateBlind {
 		w.ledger.fill(now(), reason.Code)
+	}
+	if w.reboots.many(now()) {
+		w.report(incidentReboots, fmt.Sprintf("the guest has booted again %d times in %v: it is not judged while it boots", len(w.reboots), time.Duration(rebootsSpan)))
+	} else {
+		w.shut(incidentReboots)
 	}
 	if value == stateAnomalous {
 		w.report(incidentAnomaly, reason.Text)

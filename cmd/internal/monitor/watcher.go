@@ -51,6 +51,7 @@ type watcher struct {
 	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
 	loss     lossWatch
+	reboots  reboots
 	ledger   ledger
 	recent   recent
 	hardware libvirt.Hardware
