@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -34,25 +35,41 @@ type Processes struct {
 	ProcDir string // DefaultProcDir
 }
 
-// Find reads the PID that libvirt wrote for the domain and checks that the process was started for this domain's UUID.
+// Find reads the PID that libvirt wrote for the domain and checks that the process is the domain's QEMU: it was started for the domain's UUID, and not
+// after the PID was written. Check says of its executable what can be said.
 // Errors: ErrNoProcess when there is no PID file, or no such process (any more).
 func (p Processes) Find(d Domain) (Process, error) {
 	pid, err := p.readPID(d.Name)
 	if err != nil {
 		return Process{}, err
 	}
-	start, err := p.startTime(pid)
+	q, err := p.find(pid, d)
 	if err != nil {
 		return Process{}, fmt.Errorf("qemu: domain %s: %w", d.UUID, err)
 	}
-	args, err := os.ReadFile(p.proc(pid, "cmdline"))
+	return q, nil
+}
+
+func (p Processes) find(pid int, d Domain) (Process, error) {
+	start, err := p.startTime(pid)
 	if err != nil {
-		return Process{}, fmt.Errorf("qemu: domain %s: %w", d.UUID, noProcess(err))
+		return Process{}, err
+	}
+	q := Process{PID: pid, Start: start}
+	args, err := p.arguments(pid)
+	if err != nil {
+		return Process{}, err
 	}
 	if !strings.EqualFold(uuidOf(args), d.UUID) {
-		return Process{}, fmt.Errorf("qemu: domain %s: process %d was not started for it: %w", d.UUID, pid, ErrNoProcess)
+		return Process{}, fmt.Errorf("process %d was not started for it: %w", pid, ErrNoProcess)
 	}
-	return Process{PID: pid, Start: start}, nil
+	if err := p.announced(q, d.Name); err != nil {
+		return Process{}, err
+	}
+	if !p.Alive(q) { // what was read may be of two processes
+		return Process{}, fmt.Errorf("process %d has ended: %w", pid, ErrNoProcess)
+	}
+	return q, nil
 }
 
 // Identify finds out whose the QEMU process is that NAME.pid names. libvirt writes the file before it executes QEMU, so ErrNoProcess may
@@ -62,9 +79,9 @@ func (p Processes) Identify(name string) (Domain, error) {
 	if err != nil {
 		return Domain{}, err
 	}
-	args, err := os.ReadFile(p.proc(pid, "cmdline"))
+	args, err := p.arguments(pid)
 	if err != nil {
-		return Domain{}, fmt.Errorf("qemu: domain %s: %w", name, noProcess(err))
+		return Domain{}, fmt.Errorf("qemu: domain %s: %w", name, err)
 	}
 	uuid := uuidOf(args)
 	if uuid == "" {
@@ -84,7 +101,7 @@ const ticks = 100
 
 // Age is how long ago the process began.
 func (p Processes) Age(q Process) (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join(p.ProcDir, "uptime"))
+	text, err := readFile(filepath.Join(p.ProcDir, "uptime"), mostStat)
 	if err != nil {
 		return 0, fmt.Errorf("qemu: read the host's uptime: %w", err)
 	}
@@ -129,7 +146,7 @@ func (p Processes) proc(pid int, name string) string {
 }
 
 func (p Processes) startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(p.proc(pid, "stat"))
+	stat, err := readFile(p.proc(pid, "stat"), mostStat)
 	if err != nil {
 		return 0, noProcess(err)
 	}
@@ -144,7 +161,7 @@ func (p Processes) startTime(pid int) (uint64, error) {
 }
 
 func noProcess(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		return ErrNoProcess
 	}
 	return err
@@ -169,9 +186,8 @@ func parseStat(stat []byte) (state byte, start uint64, err error) {
 	return fields[0][0], start, nil
 }
 
-// uuidOf returns the UUID after "-uuid", as libvirt gives every QEMU, in a command line (arguments ended by NUL); "" if there is none.
-func uuidOf(cmdline []byte) string {
-	args := strings.Split(string(cmdline), "\x00")
+// uuidOf returns the UUID after "-uuid", as libvirt gives every QEMU, among arguments; "" if there is none.
+func uuidOf(args []string) string {
 	for i := 1; i < len(args); i++ {
 		if args[i-1] == "-uuid" && uuidForm.MatchString(args[i]) {
 			return strings.ToLower(args[i])
@@ -181,24 +197,3 @@ func uuidOf(cmdline []byte) string {
 }
 
 var uuidForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-
-// readPID reads the file in which libvirt keeps the PID of a domain's QEMU.
-func (p Processes) readPID(name string) (int, error) {
-	file := filepath.Join(p.RunDir, "qemu", name+".pid")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = ErrNoProcess
-		}
-		return 0, fmt.Errorf("qemu: domain %s: read %s: %w", name, file, err)
-	}
-	trimmed := strings.TrimSpace(string(text))
-	pid, err := strconv.Atoi(trimmed)
-	switch {
-	case trimmed == "": // it is being written
-		return 0, fmt.Errorf("qemu: domain %s: %s is empty: %w", name, file, ErrNoProcess)
-	case err != nil || pid <= 0:
-		return 0, fmt.Errorf("qemu: domain %s: %s holds no process id: %.40q", name, file, trimmed)
-	}
-	return pid, nil
-}

@@ -26,6 +26,7 @@ func roots(t *testing.T, pidFile, stat, cmdline string) Processes {
 			t.Fatal(err)
 		}
 	}
+	write(filepath.Join(p.ProcDir, "uptime"), "1000.00 1.0\n")
 	if pidFile != "" {
 		write(filepath.Join(p.RunDir, "qemu", "web.pid"), pidFile)
 	}
@@ -56,11 +57,16 @@ func TestFind(t *testing.T) {
 		"PID used by a stranger":    {"4321", statLine("q", "S", 1), "sleep " + someUUID, true, Process{}},
 		"garbled pid file":          {"x4321", statLine("q", "S", 1), ours, false, Process{}},
 		"negative PID":              {"-1", statLine("q", "S", 1), ours, false, Process{}},
+		"started after it":          {"4321", statLine("q", "S", 97000), ours, true, Process{}},
+		"endless PID file":          {strings.Repeat("4", 100), statLine("q", "S", 1), ours, false, Process{}},
 		"garbled stat":              {"4321", "4321 (q S 1", ours, false, Process{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := roots(t, test.pidFile, test.stat, test.cmdline)
+			if test.pidFile != "" { // 940 seconds after boot
+				wroteAgo(t, p, time.Minute)
+			}
 			got, err := p.Find(Domain{UUID: someUUID, Name: "web"})
 			if got != test.want || errors.Is(err, ErrNoProcess) != test.gone || (err == nil) != (test.want.PID != 0) {
 				t.Errorf("Find = %+v, %v", got, err)
