@@ -21,6 +21,7 @@ type Device struct {
 type Hardware struct {
 	Machine     string // canonical machine type, such as pc-q35-7.2
 	Accelerator string // kvm or tcg
+	Emulator    string // path of the executable that libvirt runs
 	Devices     []Device
 }
 
@@ -61,6 +62,7 @@ func parseHardware(text string, hasVhostNet bool) (Hardware, error) {
 		h.Machine = d.OS.Type.Machine
 	}
 	if d.Devices != nil {
+		h.Emulator = d.Devices.Emulator
 		h.Devices = devices(d.Devices, hasVhostNet)
 	}
 	return h, nil

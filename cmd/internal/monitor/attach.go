@@ -64,6 +64,12 @@ func (w *watcher) tryAttach() error {
 		missed := w.missed(proc, age).Seconds()
 		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
 		w.boot.begin(now-int64(age), time.Duration(w.settings.Learning.Starting))
+		if w.restored, err = w.m.processes.Restored(proc); err != nil {
+			w.log.WithError(err).Warn("not known whether the guest was restored: it boots, presumably")
+		}
+		if w.ran { // libvirt was quicker
+			w.resume()
+		}
 		w.ledger.open(now - int64(age))
 		if before = reasonBooting; missed > 0 {
 			before = reasonLateAttach
@@ -72,7 +78,9 @@ func (w *watcher) tryAttach() error {
 	w.ledger.fill(now, before)
 	w.source, w.attached, w.heard = &patient{source: s}, time.Now(), false
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
-	w.blind, w.failures, w.trouble = nil, 0, ""
+	if w.failures, w.trouble = 0, ""; codeOf(w.blind) != reasonIdentity { // which only what the process itself reports disproves
+		w.blind = nil
+	}
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
 	}
@@ -109,6 +117,8 @@ func attachReason(err error) *control.Reason {
 		code = reasonNoAccess
 	case errors.Is(err, errBuffers):
 		code = reasonBuffers
+	case errors.Is(err, lttng.ErrIdentity):
+		code = reasonIdentity
 	}
 	return because(code, err.Error())
 }
@@ -155,16 +165,28 @@ func (w *watcher) collect() {
 		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
 	case err == nil && len(b.units) > 0:
 		w.blind, w.failures, w.trouble = nil, 0, ""
+		if w.foreign == nil {
+			w.shut(incidentIdentity)
+		}
 	}
 	w.take(b)
 	if err != nil {
 		w.failed(err)
 		return
 	}
-	if !w.heard && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
-		w.blindness(because(reasonNoTracePoints, fmt.Sprintf(
-			"QEMU (process %d) has not registered with LTTng: it needs the ust trace backend, and access to LTTng's socket and /dev/shm/lttng-ust-wait-*", w.proc.PID)))
+	if !w.heard && w.blind == nil && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
+		w.blindness(w.unheard())
 	}
+}
+
+// unheard says why the QEMU has not been heard of.
+func (w *watcher) unheard() *control.Reason {
+	if there, err := lttng.Registered(w.proc.PID); err == nil && there {
+		return because(reasonNoTracePoints, fmt.Sprintf("QEMU (process %d) is registered with LTTng, and nothing of it is recorded: lttng-sessiond has no memory for its "+
+			"ring buffers, or another process has registered by its process ID since (end that, and restart lttng-sessiond)", w.proc.PID))
+	}
+	return because(reasonNoTracePoints, fmt.Sprintf(
+		"QEMU (process %d) has not registered with LTTng: it needs the ust trace backend, and access to LTTng's socket and /dev/shm/lttng-ust-wait-*", w.proc.PID))
 }
 
 // failed is what follows when a collection failed: nothing is seen, and a session that does not recover is given up.
@@ -174,6 +196,10 @@ func (w *watcher) failed(err error) {
 		return // the session itself is well
 	}
 	w.failures++
+	if errors.Is(err, lttng.ErrIdentity) {
+		w.failures = failuresMost // and the session records another process, too
+		w.report(incidentIdentity, err.Error())
+	}
 	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession)
 	if gone || w.failures >= failuresMost {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)

@@ -132,11 +132,12 @@ func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
 	ctx, w.cancel = context.WithCancel(ctx)
 	m.watchers[d.UUID] = w
 	m.running.Go(func() {
+		var before <-chan struct{}
 		if old != nil {
 			old.stop()
-			<-old.done // its session and its files are the old process's own, but its units come first
+			before = old.done
 		}
-		w.run(ctx)
+		w.run(ctx, before)
 		w.stop()
 		m.forget(w)
 	})

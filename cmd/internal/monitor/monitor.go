@@ -22,7 +22,7 @@ import (
 const (
 	reconcileEvery = 30 * time.Second // also without any sign of a lost event
 	connectRetry   = time.Second
-	connectMost    = 30 * time.Second
+	connectMost    = 2 * time.Second  // a unit: what happens meanwhile, such as a pause, is not heard of
 	endLimit       = 25 * time.Second // for all watchers to end
 )
 

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
@@ -23,6 +25,10 @@ func (w *watcher) take(b batch) {
 	if b.registered && !w.heard {
 		w.heard = true
 		w.log.Info("its QEMU reports trace points")
+	}
+	if b.doubt != nil && !w.doubted {
+		w.doubted = true
+		w.log.WithError(b.doubt).Warn("not known whether the trace is of the domain's QEMU")
 	}
 	if b.late > 0 {
 		w.edit(func(d *control.DomainStatus) { d.Units.Late += b.late })
@@ -76,6 +82,8 @@ func (w *watcher) unit(u unit.Unit) {
 // use learns or judges a unit, where it may, and fills in its report. It returns the code of the reason why the unit was not scored; empty: it was.
 func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport) string {
 	switch {
+	case w.foreign != nil:
+		return w.foreign.Code
 	case w.halted(start, end):
 		return reasonPaused
 	case w.booting(start, end):
@@ -147,8 +155,13 @@ func (w *watcher) pause() {
 }
 
 func (w *watcher) resume() {
-	if w.ran = true; w.paused {
+	if w.paused {
 		w.paused, w.resumed = false, now()
+	}
+	if w.ran = true; w.restored {
+		w.restored = false
+		w.boot.over, w.boot.until = true, now()
+		w.log.Info("a guest that was restored or has migrated does not boot")
 	}
 	w.refresh()
 }
@@ -212,6 +225,8 @@ func (w *watcher) state() (string, *control.Reason) {
 	switch {
 	case !w.settings.Watch:
 		return stateDisabled, because(reasonPolicy, "the operator does not want it watched")
+	case w.foreign != nil:
+		return stateBlind, w.foreign
 	case w.blind != nil:
 		return stateBlind, w.blind
 	case w.paused:
@@ -258,7 +273,7 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 		}
 	}
 	switch {
-	case !w.settings.Watch || w.blind != nil || w.source == nil || !w.heard:
+	case !w.settings.Watch || w.foreign != nil || w.blind != nil || w.source == nil || !w.heard:
 		return coverageNone, unseen
 	case !w.known:
 		return coverageUnknown, nil
@@ -270,8 +285,27 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 
 func (w *watcher) setHardware(h libvirt.Hardware) {
 	w.hardware, w.known = h, true
+	w.check()
 	w.identify()
 	w.refresh()
+}
+
+// check makes sure that the process runs the domain's emulator.
+func (w *watcher) check() {
+	if w.proc.PID == 0 || w.hardware.Emulator == "" { // libvirt's test driver has none
+		return
+	}
+	err := w.m.processes.Check(w.proc, w.hardware.Emulator)
+	switch {
+	case errors.Is(err, qemu.ErrOtherExecutable):
+		w.foreign = because(reasonIdentity, err.Error())
+		w.report(incidentIdentity, err.Error())
+	case err != nil:
+		w.log.WithError(err).Warn("not known whether its process runs its emulator")
+	case w.foreign != nil:
+		w.foreign = nil
+		w.shut(incidentIdentity)
+	}
 }
 
 // identify tells the judge what the guest runs on, once all of it is known. A profile that was learnt on something else is not used.
@@ -356,8 +390,11 @@ func (w *watcher) progress(d *control.DomainStatus) {
 	}
 }
 
-// announce records the state in libvirt.
+// announce records the state in libvirt. Of a process that is no more there is nothing to tell, least of all to the domain's next one.
 func (w *watcher) announce() {
+	if w.stopping.Load() && !w.m.ending.Load() {
+		return
+	}
 	w.said = time.Now()
 	now := w.status()
 	s := libvirt.State{

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,7 @@ type batch struct {
 	units      []unit.Unit // one count for each event of the catalogue, in its order
 	registered bool        // the QEMU has reported to the tracer so far
 	late       uint64      // events that came after their unit had been given out
+	doubt      error       // why it is not known that the trace is of the very process; nil: it is
 }
 
 // sourceName names the source in a profile's fingerprint.
@@ -59,6 +61,7 @@ func sessionName(d libvirt.Domain, p qemu.Process) string {
 // ustSource is the QEMU's own trace points, by LTTng-UST.
 type ustSource struct {
 	session *lttng.Session
+	verify  *lttng.Verifier
 	cutter  *unit.Cutter
 	clock   *ctf.Clock // nil: the QEMU has not registered yet
 	started uint64     // CLOCK_MONOTONIC when recording had begun, nanoseconds
@@ -104,14 +107,14 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
-	return &ustSource{session: session, cutter: unit.NewCutter(catalogue.Events()), started: monotonic(), release: release}, nil
+	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewCutter(catalogue.Events()), started: monotonic(), release: release}, nil
 }
 
 func (s *ustSource) collect(ctx context.Context) (batch, error) {
 	if s.until == 0 {
 		s.until = monotonic()
 	}
-	chunk, err := s.session.Rotate(ctx)
+	chunk, err := s.rotate(ctx)
 	if err != nil {
 		return batch{}, err
 	}
@@ -121,20 +124,42 @@ func (s *ustSource) collect(ctx context.Context) (batch, error) {
 }
 
 func (s *ustSource) finish(ctx context.Context) (batch, error) {
+	var early batch
 	if s.until != 0 { // an older rotation is still under way
-		if b, err := s.collect(ctx); err != nil {
-			return b, err
+		var err error
+		if early, err = s.collect(ctx); err != nil {
+			return early, err
 		}
 	}
 	until := monotonic()
 	if err := s.session.Stop(ctx); err != nil {
-		return batch{}, err
+		return early, err
 	}
-	chunk, err := s.session.Rotate(ctx)
+	chunk, err := s.rotate(ctx)
 	if err != nil {
-		return batch{}, err
+		return early, err
 	}
-	return s.read(chunk, until, true)
+	b, err := s.read(chunk, until, true)
+	b.units = append(early.units, b.units...)
+	b.late += early.late
+	return b, err
+}
+
+// suspicious is how long a rotation may take before it is asked whether another process has registered: then it does not end.
+const suspicious = time.Second
+
+// rotate rotates the session. Errors: lttng.ErrIdentity, too.
+func (s *ustSource) rotate(ctx context.Context) (string, error) {
+	soon, cancel := context.WithTimeout(ctx, suspicious)
+	defer cancel()
+	chunk, err := s.session.Rotate(soon)
+	if err == nil || soon.Err() == nil {
+		return chunk, err
+	}
+	if _, err := s.verify.Verify(); errors.Is(err, lttng.ErrIdentity) {
+		return "", err
+	}
+	return s.session.Rotate(ctx)
 }
 
 // read takes in one chunk and removes it. Everything before until is complete then; last: and nothing comes after it.
@@ -144,6 +169,10 @@ func (s *ustSource) read(chunk string, until uint64, last bool) (b batch, err er
 			err = errors.Join(err, fmt.Errorf("let go of a chunk that was read: %w", releaseErr))
 		}
 	}()
+	who, doubt := s.verify.Verify()
+	if b.doubt = doubt; errors.Is(doubt, lttng.ErrIdentity) || doubt == nil && who.UUID == (ctf.UUID{}) {
+		return b, doubt // another's trace, or nobody's so far
+	}
 	if s.clock == nil {
 		if err := s.begin(chunk, until); err != nil || s.clock == nil {
 			return b, err

@@ -41,6 +41,7 @@ type watcher struct {
 	proc     qemu.Process
 	boot     boot
 	ran      bool // libvirt has said that the guest's CPUs run
+	restored bool // the guest ran before, and goes on: it does not boot
 	source   source
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
@@ -54,6 +55,8 @@ type watcher struct {
 	reboots  reboots
 	ledger   ledger
 	recent   recent
+	doubted  bool            // it was logged that the QEMU's identity cannot be verified
+	foreign  *control.Reason // why its process is not taken for its QEMU; nil: it is
 	hardware libvirt.Hardware
 	known    bool      // the hardware has been read
 	build    string    // of the QEMU
@@ -121,8 +124,9 @@ func (w *watcher) do(f func()) bool {
 	}
 }
 
-// run watches until ctx ends (because the domain stopped, or the daemon does) or the domain's process is gone.
-func (w *watcher) run(ctx context.Context) {
+// run watches until ctx ends (because the domain stopped, or the daemon does) or the domain's process is gone. The session is the process's own, so
+// it attaches at once; but the units of the process before it come first, so it collects none until before is closed (nil: there was none).
+func (w *watcher) run(ctx context.Context, before <-chan struct{}) {
 	defer close(w.done)
 	writing, stopWriting := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
@@ -131,7 +135,10 @@ func (w *watcher) run(ctx context.Context) {
 	defer func() { stopWriting(); writer.Wait() }()
 
 	w.refresh()
-	for w.watch(ctx) {
+	for w.watch(ctx, before) {
+	}
+	if before != nil {
+		<-before
 	}
 	// Where the whole daemon ends and the guest goes on, nobody watches it from now on. In other cases somebody does, or there is none.
 	if w.m.ending.Load() && (w.proc.PID == 0 || w.m.processes.Alive(w.proc)) {
@@ -141,12 +148,15 @@ func (w *watcher) run(ctx context.Context) {
 }
 
 // watch attaches, collects and detaches once; where the domain is not to be watched, it waits. It says whether that is worth doing again.
-func (w *watcher) watch(ctx context.Context) bool {
+func (w *watcher) watch(ctx context.Context, before <-chan struct{}) bool {
 	if !w.settings.Watch {
 		return w.idle(ctx)
 	}
 	if !w.attach(ctx) {
 		return ctx.Err() == nil
+	}
+	if before != nil {
+		<-before
 	}
 	w.loop(ctx)
 	w.detach()
