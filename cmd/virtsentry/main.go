@@ -57,6 +57,7 @@ func command() *cobra.Command {
 	client := func() *control.Client { return control.NewClient(*socket) }
 	c.AddCommand(statusCommand(client), watchCommand(client), explainCommand(client), learnCommand(client), relearnCommand(client))
 	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
+	c.AddCommand(evalCommand())
 	c.AddCommand(doctorCommand(client))
 	return c
 }
