@@ -197,14 +197,14 @@ func judgeSamples(judge unitJudge, c DeciderConfig, samples []sample) (outcome, 
 		if s.fresh {
 			decider.Reset()
 		}
-		score, flagged, err := judge.judge(s.row.Values, s.lossy)
+		verdict, err := judge.judge(s.row.Values, s.lossy)
 		if err != nil {
 			return outcome{}, err
 		}
-		o.scores = append(o.scores, score)
+		o.scores = append(o.scores, verdict.Score)
 		before := decider.State()
-		after := decider.Observe(flagged, s.lossy)
-		if flagged {
+		after := decider.Observe(verdict.Anomalous, s.lossy)
+		if verdict.Anomalous {
 			o.flagged++
 		}
 		if after != Anomalous {

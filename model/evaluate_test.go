@@ -109,11 +109,11 @@ func TestEvaluationJSON(t *testing.T) {
 	}
 }
 
-// limit is a judge to which the first count is the score, and less than 0 after the shift is anomalous.
+// limit is a judge to which the first count is the score, and what is below the limit anomalous.
 type limit float64
 
-func (l limit) judge(values []float64, _ bool) (float64, bool, error) {
-	return values[0], values[0] < float64(l), nil
+func (l limit) judge(values []float64, _ bool) (Verdict, error) {
+	return Verdict{Score: values[0], Anomalous: values[0] < float64(l)}, nil
 }
 
 // The measures against their definitions, for any counts.

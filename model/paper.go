@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 )
 
@@ -124,7 +125,7 @@ func fitPaper(engine Engine, d Dataset, chosen PaperParameters, o Options) (unit
 // paperJudge is the machine with its own threshold.
 type paperJudge struct{ machine Machine }
 
-func (j *paperJudge) judge(values []float64, _ bool) (float64, bool, error) {
+func (j *paperJudge) judge(values []float64, _ bool) (Verdict, error) {
 	score := j.machine.score(values) // its sign is the decision value's
-	return score, score < 0, nil
+	return Verdict{Decision: j.machine.Rho * math.Expm1(score), Score: score, Anomalous: score < 0}, nil
 }

@@ -8,9 +8,9 @@ import (
 
 // unitJudge is what a method has learnt.
 type unitJudge interface {
-	// judge says how ordinary a unit's counts are, lower being less so, and whether it is
-	// anomalous.
-	judge(values []float64, lossy bool) (score float64, anomalous bool, err error)
+	// judge gives the verdict on one unit's counts. Not every method knows more than Decision,
+	// Score and Anomalous.
+	judge(values []float64, lossy bool) (Verdict, error)
 }
 
 // pupil learns by one method.
@@ -92,13 +92,12 @@ func (p *pupil) fit(d Dataset) (unitJudge, error) {
 // profileJudge judges as the daemon does.
 type profileJudge struct{ profile *Profile }
 
-func (j profileJudge) judge(values []float64, lossy bool) (float64, bool, error) {
+func (j profileJudge) judge(values []float64, lossy bool) (Verdict, error) {
 	if lossy {
 		var err error
 		if values, err = j.profile.Complete(values); err != nil {
-			return 0, false, err
+			return Verdict{}, err
 		}
 	}
-	v, err := j.profile.Judge(values)
-	return v.Score, v.Anomalous, err
+	return j.profile.Judge(values)
 }
