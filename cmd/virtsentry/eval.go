@@ -14,6 +14,9 @@ import (
 	"github.com/virtsentry/virtsentry/model"
 )
 
+// errInterrupted is not context.Canceled: without a result, eval has failed, whereas a watch that is interrupted is done.
+var errInterrupted = errors.New("interrupted")
+
 // evalFlags are what eval is asked.
 type evalFlags struct {
 	train, normal, anomaly []string
@@ -74,6 +77,8 @@ func evalCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		report, err := f.run(c.Context())
 		switch {
+		case err != nil && c.Context().Err() != nil:
+			return errInterrupted
 		case err != nil:
 			return remedy(err)
 		case *format == "json":

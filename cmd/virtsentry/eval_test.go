@@ -187,12 +187,12 @@ func TestEvalRefuses(t *testing.T) {
 	}
 }
 
-// What is interrupted ends with the next problem, not with the last one.
+// What is interrupted ends with the next problem, not with the last one, and has failed.
 func TestEvalInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	for _, method := range []string{"default", "paper"} {
-		if _, _, err := run(ctx, append(evalArgs(t), "--method", method)...); !errors.Is(err, context.Canceled) {
+		if _, _, err := run(ctx, append(evalArgs(t), "--method", method)...); !errors.Is(err, errInterrupted) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
