@@ -5,6 +5,7 @@
 // written so far as one chunk, complete and safe to read and to delete, while tracing goes on (lttng-concepts(7),
 // "Recording session rotation"; lttng-rotate(1)).
 //
-// Package lttng/ctf decodes a chunk, package lttng/unit cuts it into units of two seconds. This package holds the only binding of
+// Package lttng/catalogue says which trace points are enabled and what is counted of them, package lttng/ctf decodes a chunk, package
+// lttng/unit cuts it into units of two seconds. This package holds the only binding of
 // liblttng-ctl; no C type leaves it.
 package lttng

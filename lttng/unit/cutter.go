@@ -48,6 +48,7 @@ type Cutter struct {
 	features []string
 	index    map[string]int
 	discover bool
+	set      *setState // nil where events are counted
 	maxOpen  int64
 
 	begun   bool
@@ -95,11 +96,12 @@ type parsedMetadata struct {
 	sum     [sha256.Size]byte
 	md      *ctf.Metadata
 	columns []int32 // by EventClass.Index: index into features, or one of the below
+	plans   []*plan // by EventClass.Index, for a feature set: nil where nothing is done, or where columns say that it is not looked up yet
 }
 
 const (
 	columnUnknown = -1 // not looked up yet
-	columnIgnored = -2 // none of the features asked for
+	columnIgnored = -2 // none of the features asked for; with a feature set: looked up
 )
 
 // NewCutter returns a Cutter that counts these features, or, if features is nil, every
@@ -135,6 +137,9 @@ func (c *Cutter) Begin(t int64) {
 	c.newest = c.next
 	c.now = loss{}
 	clear(c.losses)
+	if c.set != nil {
+		c.set.begin()
+	}
 }
 
 // Features returns the names of the units' columns. In a Cutter that discovers them
@@ -175,6 +180,7 @@ func (c *Cutter) readTrace(dir string) error {
 type opened struct {
 	*ctf.Trace
 	columns []int32
+	plans   []*plan
 }
 
 func (c *Cutter) openAll(dir string) ([]opened, error) {
@@ -219,6 +225,9 @@ func (c *Cutter) openTrace(dir string) (opened, error) {
 		for i := range p.columns {
 			p.columns[i] = columnUnknown
 		}
+		if c.set != nil {
+			p.plans = make([]*plan, len(md.Classes))
+		}
 		c.parsed = append(c.parsed[:min(len(c.parsed), maxMetadata-1)], p)
 		i = len(c.parsed) - 1
 	}
@@ -226,7 +235,7 @@ func (c *Cutter) openTrace(dir string) (opened, error) {
 	copy(c.parsed[1:i+1], c.parsed[:i])
 	c.parsed[0] = p
 	t, err := ctf.OpenWith(dir, p.md)
-	return opened{t, p.columns}, err
+	return opened{t, p.columns, p.plans}, err
 }
 
 // column returns the column of an event class seen for the first time.
@@ -244,6 +253,9 @@ func (c *Cutter) column(class *ctf.EventClass) int32 {
 }
 
 func (c *Cutter) count(t opened) error {
+	if c.set != nil {
+		return c.countSet(t)
+	}
 	for _, s := range t.Streams {
 		if err := c.countStream(t, s); err != nil {
 			return err
@@ -252,10 +264,10 @@ func (c *Cutter) count(t opened) error {
 	return nil
 }
 
-func (c *Cutter) countStream(t opened, s *ctf.Stream) error {
-	if !c.begun {
-		return errors.New("count events: observation has not begun")
-	}
+var errNotBegun = errors.New("count events: observation has not begun")
+
+// stream returns what was last known of a data stream.
+func (c *Cutter) stream(t opened, s *ctf.Stream) (*streamState, error) {
 	key := streamKey{dir: filepath.Base(t.Dir), uuid: t.Metadata.UUID, class: s.Class.ID, instance: s.Instance, cpu: s.First.CPU}
 	if !s.HasInstance {
 		key.file = filepath.Base(s.Files[0])
@@ -263,10 +275,21 @@ func (c *Cutter) countStream(t opened, s *ctf.Stream) error {
 	state := c.streams[key]
 	if state == nil {
 		if len(c.streams) >= maxStreams {
-			return fmt.Errorf("count events: more than %d data streams", maxStreams)
+			return nil, fmt.Errorf("count events: more than %d data streams", maxStreams)
 		}
 		state = &streamState{end: c.begin, seq: math.MaxUint64}
 		c.streams[key] = state
+	}
+	return state, nil
+}
+
+func (c *Cutter) countStream(t opened, s *ctf.Stream) error {
+	if !c.begun {
+		return errNotBegun
+	}
+	state, err := c.stream(t, s)
+	if err != nil {
+		return err
 	}
 	r := s.Reader()
 	defer r.Close()

@@ -96,6 +96,7 @@ func (c *Cutter) End(t int64) []Unit {
 	}
 	var rest []uint64
 	for n, counts := range c.open {
+		c.resolve(n)
 		rest = add(rest, counts)
 		delete(c.open, n)
 	}
@@ -126,9 +127,17 @@ func (c *Cutter) take(end int64) Unit {
 	}
 	u.Lost += c.owed
 	c.owed = 0
+	c.resolve(n)
 	u.Counts = add(make([]uint64, len(c.features)), c.open[n])
 	delete(c.open, n)
 	return u
+}
+
+// resolve counts what waited in open unit n.
+func (c *Cutter) resolve(n int64) {
+	if counts, ok := c.open[n]; ok && c.set != nil {
+		c.set.resolve(n, counts)
+	}
 }
 
 // add adds b's counts to a, which grows where it is shorter.

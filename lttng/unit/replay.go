@@ -7,9 +7,11 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 )
 
-// Counts is the feature set of one column for every event that occurs.
+// Counts is the feature set of one column for every event that occurs. Unlike the catalogue's set of that name it leaves none out.
 const Counts = "counts"
 
 // ErrFeatureSet says that there is no feature set of that name.
@@ -29,15 +31,23 @@ func Replay(dir string, w io.Writer, set string) error {
 
 // Cut is Replay that returns what is to be written.
 func Cut(dir string, set string) (File, error) {
-	if set != Counts {
-		return File{}, fmt.Errorf("replay %s: %w: %q", dir, ErrFeatureSet, set)
-	}
 	c := NewCutter(nil)
+	if set != Counts {
+		s, err := catalogue.Load(set)
+		if err != nil {
+			return File{}, fmt.Errorf("replay %s: %w: %w", dir, ErrFeatureSet, err)
+		}
+		c = NewSetCutter(s)
+	}
 	units, err := c.whole(dir)
 	if err != nil {
 		return File{}, fmt.Errorf("replay %s: %w", dir, err)
 	}
-	return sorted(File{Features: c.Features(), Units: units}), nil
+	f := File{Features: c.Features(), Units: units}
+	if set == Counts {
+		f = sorted(f)
+	}
+	return f, nil
 }
 
 // whole reads complete traces, of which nothing was read before.

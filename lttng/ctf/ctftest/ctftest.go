@@ -1,6 +1,6 @@
 // Package ctftest writes small traces as LTTng-UST 2.13 does, for tests: the same
 // packet headers and contexts and the same event header, with events that have one
-// unsigned 32-bit field "n".
+// unsigned 32-bit field "n", or the fields that a test declares.
 package ctftest
 
 import (
@@ -17,6 +17,7 @@ type Trace struct {
 	UUID    [16]byte
 	Offset  int64    // the clock's offset from the epoch in nanoseconds
 	Events  []string // names; the index is the event's id
+	Fields  []string // by event: the fields in TSDL, such as "uint64_t _vq; string _name;"; "" or none for "n"
 	Streams []Stream
 }
 
@@ -39,6 +40,7 @@ type Event struct {
 	ID   uint16
 	Time uint64
 	N    uint32
+	Body []byte // the fields' bytes where the trace declares them
 }
 
 const preamble = `/* CTF 1.8 */
@@ -46,6 +48,7 @@ typealias integer { size = 8; align = 8; signed = false; } := uint8_t;
 typealias integer { size = 16; align = 8; signed = false; } := uint16_t;
 typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
 typealias integer { size = 64; align = 8; signed = false; } := uint64_t;
+typealias integer { size = 32; align = 8; signed = true; } := int32_t;
 typealias integer { size = 64; align = 8; signed = false; } := unsigned long;
 trace {
 	major = 1; minor = 8; uuid = "%s"; byte_order = le;
@@ -76,10 +79,20 @@ func (t *Trace) Metadata() string {
 	h := hex.EncodeToString(t.UUID[:])
 	fmt.Fprintf(&b, preamble, h[:8]+"-"+h[8:12]+"-"+h[12:16]+"-"+h[16:20]+"-"+h[20:], t.Offset)
 	for id, name := range t.Events {
-		fmt.Fprintf(&b, "event { name = %q; id = %d; stream_id = 0; loglevel = 13; fields := struct { uint32_t _n; }; };\n", name, id)
+		fmt.Fprintf(&b, "event { name = %q; id = %d; stream_id = 0; loglevel = 13; fields := struct { %s }; };\n", name, id, t.fields(id))
 	}
 	return b.String()
 }
+
+// fields returns the declaration of an event's fields.
+func (t *Trace) fields(id int) string {
+	if id < len(t.Fields) && t.Fields[id] != "" {
+		return t.Fields[id]
+	}
+	return plainField
+}
+
+const plainField = "uint32_t _n;"
 
 // Write writes the trace into directory dir, which it makes.
 func (t *Trace) Write(dir string) error {
@@ -128,7 +141,11 @@ func (t *Trace) AppendPacket(dst []byte, instance uint64, p *Packet) []byte {
 			dst = le.AppendUint32(dst, uint32(e.ID))
 			dst = le.AppendUint64(dst, e.Time)
 		}
-		dst = le.AppendUint32(dst, e.N)
+		if t.fields(int(e.ID)) == plainField {
+			dst = le.AppendUint32(dst, e.N)
+		} else {
+			dst = append(dst, e.Body...)
+		}
 		last = e.Time
 	}
 	content := len(dst) - start

@@ -1,0 +1,368 @@
+package unit
+
+import (
+	"math"
+	"slices"
+
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/ctf"
+)
+
+const (
+	maxProcesses = 16      // whose devices are remembered
+	maxPending   = 1 << 16 // counts that wait for their queue's role
+	noTime       = math.MinInt64
+)
+
+// NewSetCutter returns a Cutter that counts the columns of a feature set. What a set says about devices is learnt as the events come, and
+// kept from chunk to chunk.
+func NewSetCutter(set *catalogue.Set) *Cutter {
+	c := NewCutter(set.Names())
+	c.set = &setState{
+		Set: set, roles: make([][catalogue.Roles]int16, len(set.Entries())), gapBase: make([]int, len(set.Entries())),
+		missing: make(map[Missing]bool), pending: make(map[int64]map[pendingKey]uint64),
+	}
+	for i, e := range set.Entries() {
+		for r := range catalogue.Roles {
+			c.set.roles[i][r] = int16(slices.Index(e.Roles, catalogue.Role(r)))
+		}
+		if e.Gap {
+			c.set.gapBase[i] = c.set.gaps
+			c.set.gaps += max(len(e.Roles), 1) * (len(e.Values) + 1)
+		}
+	}
+	return c
+}
+
+// Missing is a feature that a trace cannot have: its event lacks a field, or has it with another type. The columns stay 0.
+type Missing struct {
+	Event, Field string
+}
+
+// Missing returns what of the set the traces read so far could not have. An event that QEMU does not have at all is not in it: it is
+// never hit.
+func (c *Cutter) Missing() []Missing {
+	if c.set == nil {
+		return nil
+	}
+	var all []Missing
+	for m := range c.set.missing {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b Missing) int { return slices.Compare([]string{a.Event, a.Field}, []string{b.Event, b.Field}) })
+	return all
+}
+
+// setState is what a Cutter holds for a feature set.
+type setState struct {
+	*catalogue.Set
+	roles       [][catalogue.Roles]int16 // by entry and role: the role's index in the entry, -1 where it is not counted
+	gapBase     []int                    // by entry: the first of its gaps' times
+	gaps        int
+	missing     map[Missing]bool
+	processes   []*process // most recently used last
+	fields      []ctf.Scalar
+	pending     map[int64]map[pendingKey]uint64 // by the unit's grid number
+	pendingKeys int
+}
+
+// pendingKey is a hit in a queue whose role was not known yet. It finds its column when the unit is closed.
+type pendingKey struct {
+	queue         *queue
+	entry         int32
+	value, bucket int32
+}
+
+// process is what is known of one traced process.
+type process struct {
+	dir       string
+	uuid      ctf.UUID
+	inventory *inventory
+	last      []int64 // times of the last hits, for gaps
+	pair      int     // the last of the pairs' events, -1 for none
+}
+
+// plan is what is done with the events of one class.
+type plan struct {
+	columns  []int // one more for each hit
+	selector *ctf.Selector
+	fields   int
+	teller   teller
+	args     []int // the teller's fields
+	groups   []group
+	pair     int // index in the pairs' events, -1 for none
+}
+
+// group is an entry of the set, with its fields' places in what is selected; -1 where it has no such field.
+type group struct {
+	*catalogue.Entry
+	index                      int
+	where, queue, value, field int
+	signed                     bool
+}
+
+// plan finds out what to do with an event class; nil if nothing.
+func (s *setState) plan(class *ctf.EventClass) *plan {
+	p := &plan{pair: -1}
+	event := FeatureName(class.Name)
+	var names []string
+	place := func(name string, text bool) int {
+		if name == "" {
+			return -1
+		}
+		if !hasField(class, name, text) {
+			s.miss(class, name)
+			return -2
+		}
+		i := slices.Index(names, name)
+		if i < 0 {
+			i = len(names)
+			names = append(names, name)
+		}
+		return i
+	}
+	entries := s.Entries()
+	for i := range entries {
+		e := &entries[i]
+		if e.Event != event {
+			continue
+		}
+		g := group{Entry: e, index: i, queue: -1, where: place(e.WhereField, true), value: place(e.ValueField, true), field: place(e.BucketField, false)}
+		if e.Roles != nil {
+			g.queue = place(catalogue.QueueField(event), false)
+		}
+		if g.where == -2 || g.value == -2 || g.field == -2 || g.queue == -2 {
+			continue
+		}
+		g.signed = g.field >= 0 && isSigned(class, e.BucketField)
+		if g.where < 0 && g.queue < 0 && g.value < 0 && e.Buckets == nil {
+			p.columns = append(p.columns, e.Base)
+		} else {
+			p.groups = append(p.groups, g)
+		}
+	}
+	if s.TellsQueues() {
+		s.planTeller(p, event, place)
+	}
+	if s.Pairs() != nil {
+		p.pair = slices.Index(s.Pairs().Events, event)
+	}
+	if p.columns == nil && p.groups == nil && p.teller == tellsNothing && p.pair < 0 {
+		return nil
+	}
+	if len(names) > 0 {
+		var err error
+		if p.selector, err = class.Select(names...); err != nil {
+			for _, n := range names { // checked one by one before: the class is refused as a whole
+				s.miss(class, n)
+			}
+			p.groups, p.teller, names = nil, tellsNothing, nil
+		}
+	}
+	p.fields = len(names)
+	s.fields = make([]ctf.Scalar, max(len(s.fields), len(names)))
+	return p
+}
+
+func (s *setState) planTeller(p *plan, event string, place func(string, bool) int) {
+	t := tellers[event]
+	for _, name := range t.fields {
+		i := place(name, textFields[name])
+		if i < 0 {
+			return
+		}
+		p.args = append(p.args, i)
+	}
+	p.teller = t.teller
+}
+
+func (s *setState) miss(class *ctf.EventClass, field string) {
+	s.missing[Missing{FeatureName(class.Name), field}] = true
+}
+
+// fieldType returns the type of a field, nil if there is none.
+func fieldType(class *ctf.EventClass, name string) ctf.Type {
+	if class.Fields != nil {
+		for _, f := range class.Fields.Fields {
+			if f.Name == name {
+				return f.Type
+			}
+		}
+	}
+	return nil
+}
+
+func hasField(class *ctf.EventClass, name string, text bool) bool {
+	switch fieldType(class, name).(type) {
+	case *ctf.Integer, *ctf.Enum:
+		return !text
+	case *ctf.String:
+		return text
+	}
+	return false
+}
+
+func isSigned(class *ctf.EventClass, name string) bool {
+	switch t := fieldType(class, name).(type) {
+	case *ctf.Integer:
+		return t.Signed
+	case *ctf.Enum:
+		return t.Int.Signed
+	}
+	return false
+}
+
+// process returns what is known of a trace's process.
+func (s *setState) process(dir string, md *ctf.Metadata) *process {
+	i := slices.IndexFunc(s.processes, func(p *process) bool { return p.dir == dir && p.uuid == md.UUID })
+	if i >= 0 {
+		p := s.processes[i]
+		s.processes = append(slices.Delete(s.processes, i, i+1), p)
+		return p
+	}
+	p := &process{dir: dir, uuid: md.UUID, inventory: newInventory(), last: make([]int64, s.gaps)}
+	p.inventory.packets = slices.ContainsFunc(md.Classes, func(c *ctf.EventClass) bool { return FeatureName(c.Name) == "qemu_deliver_packet" })
+	p.begin()
+	if len(s.processes) >= maxProcesses {
+		s.processes = slices.Delete(s.processes, 0, 1)
+	}
+	s.processes = append(s.processes, p)
+	return p
+}
+
+// begin forgets what was last: gaps and pairs do not reach over a break of the observation.
+func (p *process) begin() {
+	p.pair = -1
+	for i := range p.last {
+		p.last[i] = noTime
+	}
+}
+
+// begin starts another observation.
+func (s *setState) begin() {
+	for _, p := range s.processes {
+		p.begin()
+	}
+	clear(s.pending)
+	s.pendingKeys = 0
+}
+
+// hit counts the event that r is at into the unit's counts.
+func (s *setState) hit(p *process, pl *plan, r *ctf.Reader, near *nearby, now int64, unit int64, counts []uint64) error {
+	near.seq++
+	if counts != nil {
+		for _, col := range pl.columns {
+			counts[col]++
+		}
+	}
+	if pl.selector != nil {
+		if err := r.Select(pl.selector, s.fields); err != nil {
+			return err
+		}
+	}
+	if pl.teller != tellsNothing {
+		var args [3]ctf.Scalar
+		for i, a := range pl.args {
+			args[i] = s.fields[a]
+		}
+		p.inventory.learn(pl.teller, args[:], near, now)
+	}
+	if counts == nil {
+		return nil
+	}
+	for i := range pl.groups {
+		s.hitGroup(p, &pl.groups[i], now, unit, counts)
+	}
+	if pl.pair >= 0 {
+		if pairs := s.Pairs(); p.pair >= 0 {
+			counts[pairs.Base+p.pair*len(pairs.Events)+pl.pair]++
+		}
+		p.pair = pl.pair
+	}
+	return nil
+}
+
+func (s *setState) hitGroup(p *process, g *group, now, unit int64, counts []uint64) {
+	if g.where >= 0 && (prefixOf(s.fields[g.where].Text, g.Where) == len(g.Where)) != g.WhereNot {
+		return
+	}
+	var role, value, bucket int
+	var q *queue
+	if g.queue >= 0 {
+		of := catalogue.RoleUnknown
+		if q = p.inventory.queue(s.fields[g.queue].Uint); q != nil {
+			of = q.role
+		}
+		if role = int(s.roles[g.index][of]); role < 0 && (of != catalogue.RoleUnknown || g.Gap) {
+			return
+		}
+		if of != catalogue.RoleUnknown || g.Gap {
+			q = nil // nothing to wait for
+		}
+	}
+	if g.value >= 0 {
+		value = prefixOf(s.fields[g.value].Text, g.Values)
+	}
+	switch {
+	case g.Gap:
+		last := &p.last[s.gapBase[g.index]+role*(len(g.Values)+1)+value]
+		before := *last
+		*last = now
+		if before == noTime {
+			return
+		}
+		bucket = g.Buckets.Index(uint64(max(now-before, 0)))
+	case g.Buckets != nil:
+		size := s.fields[g.field].Uint
+		if g.signed && int64(size) < 0 {
+			size = 0
+		}
+		bucket = g.Buckets.Index(size)
+	}
+	if q != nil && s.wait(pendingKey{q, int32(g.index), int32(value), int32(bucket)}, unit) {
+		return
+	}
+	if role >= 0 {
+		counts[g.Column(role, value, bucket)]++
+	}
+}
+
+// prefixOf returns the index of the first prefix of text, len(prefixes) if there is none.
+func prefixOf(text []byte, prefixes []string) int {
+	for i, p := range prefixes {
+		if len(text) >= len(p) && string(text[:len(p)]) == p {
+			return i
+		}
+	}
+	return len(prefixes)
+}
+
+// wait keeps a hit until its unit is closed; false if there is no room.
+func (s *setState) wait(key pendingKey, unit int64) bool {
+	m := s.pending[unit]
+	if _, ok := m[key]; !ok {
+		if s.pendingKeys >= maxPending {
+			return false
+		}
+		s.pendingKeys++
+		if m == nil {
+			m = make(map[pendingKey]uint64)
+			s.pending[unit] = m
+		}
+	}
+	m[key]++
+	return true
+}
+
+// resolve counts the hits of a unit that waited for their queue's role.
+func (s *setState) resolve(unit int64, counts []uint64) {
+	m := s.pending[unit]
+	entries := s.Entries()
+	for key, n := range m {
+		if role := s.roles[key.entry][key.queue.role]; role >= 0 {
+			counts[entries[key.entry].Column(int(role), int(key.value), int(key.bucket))] += n
+		}
+	}
+	s.pendingKeys -= len(m)
+	delete(s.pending, unit)
+}
