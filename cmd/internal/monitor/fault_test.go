@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 )
 
@@ -185,5 +188,40 @@ func TestRecorderBusyJob(t *testing.T) {
 	}
 	if r.flush() != 0 || len(written) != 1 || r.settled().Value != "anomalous" {
 		t.Errorf("written %v; want the state once", written)
+	}
+}
+
+// What another process reports by the QEMU's process ID is neither learnt nor judged, and is an incident until the QEMU itself reports again.
+func TestIdentity(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	mistaken := &fakeSource{err: &lttng.IdentityError{PID: 4321, Others: []lttng.Process{{PID: 666, Name: "impostor"}}}}
+	first := b.source
+	b.mu.Lock()
+	b.source = mistaken
+	b.mu.Unlock()
+	first.mu.Lock()
+	first.err = mistaken.err
+	first.mu.Unlock()
+	b.await(stateBlind, reasonIdentity)
+	d := b.within("the incident", func(d control.DomainStatus) bool { return len(d.Incidents) == 1 })
+	if i := d.Incidents[0]; i.Kind != incidentIdentity || !strings.Contains(i.Text, "process 666") {
+		t.Errorf("incident %+v; want one of identity that names process 666", i)
+	}
+	b.within("the session is made anew, and no better", func(control.DomainStatus) bool {
+		mistaken.mu.Lock()
+		defer mistaken.mu.Unlock()
+		return mistaken.closed
+	})
+	if d := b.within("status", func(control.DomainStatus) bool { return true }); d.State != stateBlind || d.Reason.Code != reasonIdentity {
+		t.Errorf("state %s %v between two sessions; want blind still", d.State, d.Reason)
+	}
+	second := &fakeSource{next: batch{registered: true, units: load(1, time.Now().Add(time.Minute), 1, 0)}}
+	b.mu.Lock()
+	b.source = second
+	b.mu.Unlock()
+	b.await(stateLearning, "")
+	if d := b.within("status", func(control.DomainStatus) bool { return true }); len(d.Incidents) != 0 || d.LearntUnits != 1 {
+		t.Errorf("status %+v; want no incident, and one unit learnt", d)
 	}
 }
