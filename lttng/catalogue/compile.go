@@ -3,6 +3,7 @@ package catalogue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,29 @@ var queueField = map[string]string{
 
 // QueueField returns the name of the field in which an event names a virtqueue by its address, "" if it names none.
 func QueueField(event string) string { return queueField[event] }
+
+// settleRest finds what Rest stands for in each entry, when all are known.
+func (s *Set) settleRest() {
+	named := make(map[string]map[Role]bool)
+	for i := range s.entries {
+		e := &s.entries[i]
+		if named[e.Event] == nil {
+			named[e.Event] = make(map[Role]bool)
+		}
+		for _, r := range e.Roles {
+			named[e.Event][r] = true
+		}
+	}
+	for i := range s.entries {
+		e := &s.entries[i]
+		for r := range roleCount {
+			e.roles[r] = slices.Index(e.Roles, r)
+			if e.roles[r] < 0 && !named[e.Event][r] {
+				e.roles[r] = slices.Index(e.Roles, Rest)
+			}
+		}
+	}
+}
 
 func (e *Entry) addBuckets(f *feature) {
 	spec := f.Buckets

@@ -33,6 +33,7 @@ type file struct {
 	Name     string    `toml:"name"`
 	Version  int       `toml:"version"`
 	About    string    `toml:"about"`
+	Base     string    `toml:"base"`
 	Identity []string  `toml:"identity"`
 	Features []feature `toml:"feature"`
 	Pairs    *pairs    `toml:"pairs"`
@@ -107,7 +108,9 @@ func (f *file) check() error {
 		return fmt.Errorf("version %d is not within 1 to %d", f.Version, 1<<30)
 	case !plainText(f.About, 20*maxText):
 		return errors.New("about is no plain text")
-	case len(f.Features) == 0 && f.Pairs == nil:
+	case f.Base != "" && !identifier(f.Base):
+		return fmt.Errorf("base %.80q is no identifier", f.Base)
+	case len(f.Features) == 0 && f.Pairs == nil && f.Base == "":
 		return errors.New("it has no features")
 	case len(f.Features) > maxEntries:
 		return fmt.Errorf("more than %d features", maxEntries)

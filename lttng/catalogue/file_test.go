@@ -54,6 +54,8 @@ var refused = []struct{ name, from, to, want string }{
 	{"unknown identity", `["virtio_notify"]`, `["exec_tb"]`, "exec_tb"},
 	{"pair of one", `["a_b", "c"]`, `["a_b"]`, "pairs"},
 	{"pair twice", `["a_b", "c"]`, `["c", "c"]`, "second column"},
+	{"unknown base", "version = 1", "version = 1\nbase = \"nothing\"", "base"},
+	{"base that builds on another", "version = 1", "version = 1\nbase = \"wide\"", "base"},
 	{"too many columns", "max = 64", "max = 4611686018427387904", "columns"},
 	{"too large", "version", "# " + strings.Repeat("x", maxFileSize) + "\nversion", "larger"},
 	{"no UTF-8", "packets", "\xff", "UTF-8"},
@@ -112,7 +114,7 @@ func TestReadmeExample(t *testing.T) {
 		}
 		check(t, s)
 	}
-	for r := range roleCount {
+	for r := range Rest + 1 {
 		if !strings.Contains(string(text), "`"+r.String()+"`") {
 			t.Errorf("role %s is not described", r)
 		}

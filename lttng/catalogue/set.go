@@ -3,7 +3,6 @@ package catalogue
 import (
 	"crypto/sha256"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ const (
 	CountsSet  = "counts"  // the hits of some twenty trace points
 	PaperSet   = "paper"   // the five trace points of the paper's Table 1
 	DefaultSet = "default" // few trace points, with their arguments
+	WideSet    = "wide"    // the default set with registers by device, gaps and pairs: to choose from
 )
 
 //go:embed sets/*.toml
@@ -61,7 +61,7 @@ type Entry struct {
 	Where      []string //
 	WhereNot   bool
 
-	Roles []Role // nil: not told apart by queue. Hits of other queues are not counted
+	Roles []Role // nil: not told apart by queue. Hits of queues of other roles are not counted, unless Rest is among these
 
 	ValueField string   // "": not told apart by a text
 	Values     []string // prefixes; the first that fits counts, and one more column stands for all other texts
@@ -71,7 +71,12 @@ type Entry struct {
 	Gap         bool     // the buckets are for the nanoseconds since the last hit of this entry with the same role and value
 
 	Base int
+
+	roles [Roles]int // by role: its index in Roles, -1 where it is not counted
 }
+
+// RoleIndex returns the index in Roles that a queue's hits count for, -1 if they do not. Rest stands for what no entry of the event names.
+func (e *Entry) RoleIndex(r Role) int { return e.roles[r] }
 
 // Pairs are counts of two events that follow one another, whatever other events there are in between. The pair of events i and j has the
 // column Base + i*len(Events) + j.
@@ -80,14 +85,14 @@ type Pairs struct {
 	Base   int
 }
 
-// Load returns a set by its name (counts, paper, default), or else reads the set file at that path.
+// Load returns a set by its name (counts, paper, default, wide), or else reads the set file at that path.
 func Load(nameOrPath string) (*Set, error) {
 	if data, err := sets.ReadFile("sets/" + nameOrPath + ".toml"); err == nil {
 		return Parse(data)
 	}
 	f, err := os.Open(nameOrPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w %.80q: neither %s, %s or %s nor a set file", ErrSet, nameOrPath, CountsSet, PaperSet, DefaultSet)
+		return nil, fmt.Errorf("%w %.80q: neither %s, %s, %s or %s nor a set file", ErrSet, nameOrPath, CountsSet, PaperSet, DefaultSet, WideSet)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load feature set: %w", err)
@@ -107,6 +112,9 @@ func Load(nameOrPath string) (*Set, error) {
 // Parse compiles a set file's content. Unknown keys, values out of bounds and columns of the same name are errors, all of kind ErrSet.
 func Parse(data []byte) (*Set, error) {
 	f, err := decode(data)
+	if err == nil {
+		err = f.takeBase()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: set file: %w", ErrSet, err)
 	}
@@ -119,39 +127,50 @@ func Parse(data []byte) (*Set, error) {
 	if err := s.addPairs(f.Pairs); err != nil {
 		return nil, fmt.Errorf("%w: set file: pairs: %w", ErrSet, err)
 	}
-	s.version = f.versionString()
+	s.settleRest()
+	s.version = fmt.Sprintf("%s/%d+%x", f.Name, f.Version, s.sum()[:4])
 	return s, nil
 }
 
-// versionString returns name, version and a sum of what the columns are; words do not count.
-func (f *file) versionString() string {
-	g := *f
-	g.About = ""
-	g.Features = slices.Clone(f.Features)
-	for i := range g.Features {
-		e := &g.Features[i]
-		e.Words, e.Subsystem = "", ""
-		if e.Values != nil {
-			v := *e.Values
-			v.Others, v.List = "", slices.Clone(v.List)
-			for j := range v.List {
-				v.List[j].Words = ""
-			}
-			e.Values = &v
+// takeBase puts the features of the set that the file builds on before its own.
+func (f *file) takeBase() error {
+	if f.Base == "" {
+		return nil
+	}
+	data, err := sets.ReadFile("sets/" + f.Base + ".toml")
+	if err != nil {
+		return fmt.Errorf("base: %.80q is none of the sets that come with the programme", f.Base)
+	}
+	base, err := decode(data)
+	if err != nil {
+		return fmt.Errorf("base: %w", err)
+	}
+	if base.Base != "" || base.Pairs != nil {
+		return fmt.Errorf("base: %.80q cannot be built on", f.Base)
+	}
+	f.Features = append(base.Features, f.Features...)
+	f.Identity = append(base.Identity, f.Identity...)
+	return nil
+}
+
+// sum returns a sum of what is counted into which column, and of what tells queues apart; words do not count.
+func (s *Set) sum() []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "semantics %d\nidentity %q\n", semantics, s.identity)
+	for i := range s.entries {
+		e := &s.entries[i]
+		fmt.Fprintf(h, "entry %d of %q\n", e.Base, e.Event)
+		if e.WhereField != "" {
+			fmt.Fprintf(h, "where %q %q not %t\n", e.WhereField, e.Where, e.WhereNot)
+		}
+		if e.ValueField != "" {
+			fmt.Fprintf(h, "values of %q\n", e.ValueField)
 		}
 	}
-	if f.Pairs != nil {
-		g.Pairs = &pairs{Events: f.Pairs.Events}
+	for _, c := range s.columns {
+		fmt.Fprintf(h, "column %q\n", c.Name)
 	}
-	data, err := json.Marshal(struct {
-		Semantics int
-		File      file
-	}{semantics, g})
-	if err != nil {
-		panic(err) // strings and integers only
-	}
-	sum := sha256.Sum256(data)
-	return fmt.Sprintf("%s/%d+%x", f.Name, f.Version, sum[:4])
+	return h.Sum(nil)
 }
 
 // Name returns the set's name.

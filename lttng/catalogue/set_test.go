@@ -15,9 +15,10 @@ import (
 // write both here. Profiles that were learnt with the old one are then learnt anew.
 func TestVersions(t *testing.T) {
 	for name, want := range map[string]string{
-		CountsSet:  "counts/1+529bfe02",
-		PaperSet:   "paper/1+f3c6ab05",
-		DefaultSet: "default/1+33afbf81",
+		CountsSet:  "counts/1+61f86e27",
+		PaperSet:   "paper/1+83b6e64d",
+		DefaultSet: "default/1+52b2e808",
+		WideSet:    "wide/1+c0d3cd79",
 	} {
 		s, err := Load(name)
 		if err != nil {
@@ -80,7 +81,7 @@ func check(t *testing.T, s *Set) {
 }
 
 func TestSets(t *testing.T) {
-	for _, name := range []string{CountsSet, PaperSet, DefaultSet, "../unit/testdata/families.toml"} {
+	for _, name := range []string{CountsSet, PaperSet, DefaultSet, WideSet, "../unit/testdata/families.toml"} {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			s, err := Load(name)
 			if err != nil {
@@ -122,8 +123,8 @@ func TestDefaultSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := s.Names()
-	for _, want := range []string{"virtqueue_fill:net.rx:len=60-63", "virtqueue_fill:net.rx:len=80-87", "virtqueue_fill:net.tx", "virtqueue_fill:unknown",
-		"blk_co_pwritev:bytes>=4194304", "memory_region_ops_write:virtio-pci-notify-virtio-net", "memory_region_ops_write:other"} {
+	for _, want := range []string{"virtqueue_fill:net.rx:len=60-63", "virtqueue_fill:net.rx:len=80-87", "virtqueue_fill:net.tx", "virtqueue_fill:rest",
+		"blk_co_pwritev:bytes>=4194304", "sent:size=60-63"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no column %s", want)
 		}
@@ -138,6 +139,27 @@ func TestDefaultSet(t *testing.T) {
 	}
 	if !s.Ordered() || !s.TellsQueues() {
 		t.Error("the set does not depend on order")
+	}
+}
+
+// The wide set begins with the default set's columns.
+func TestWideSet(t *testing.T) {
+	d, err := Load(DefaultSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := Load(WideSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(d.Columns(), w.Columns()[:len(d.Columns())]); diff != "" {
+		t.Errorf("(-default +wide):\n%s", diff)
+	}
+	for _, want := range []string{"memory_region_ops_write:virtio-pci-notify-virtio-net", "memory_region_ops_write:other", "gap:net.rx:gap=1048576-1572863",
+		"pair:virtio_queue_notify>virtqueue_fill"} {
+		if !slices.Contains(w.Names(), want) {
+			t.Errorf("no column %s", want)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ func BenchmarkCut(b *testing.B) {
 	if d := os.Getenv("CTF_BENCH_TRACE"); d != "" {
 		dir = d
 	}
-	for _, name := range []string{"events", catalogue.CountsSet, catalogue.PaperSet, catalogue.DefaultSet, "testdata/families.toml"} {
+	for _, name := range []string{"events", catalogue.CountsSet, catalogue.PaperSet, catalogue.DefaultSet, catalogue.WideSet, "testdata/families.toml"} {
 		b.Run(name, func(b *testing.B) {
 			c := NewCutter(nil)
 			if name != "events" {

@@ -19,13 +19,10 @@ const (
 func NewSetCutter(set *catalogue.Set) *Cutter {
 	c := NewCutter(set.Names())
 	c.set = &setState{
-		Set: set, roles: make([][catalogue.Roles]int16, len(set.Entries())), gapBase: make([]int, len(set.Entries())),
+		Set: set, gapBase: make([]int, len(set.Entries())),
 		missing: make(map[Missing]bool), pending: make(map[int64]map[pendingKey]uint64),
 	}
 	for i, e := range set.Entries() {
-		for r := range catalogue.Roles {
-			c.set.roles[i][r] = int16(slices.Index(e.Roles, catalogue.Role(r)))
-		}
 		if e.Gap {
 			c.set.gapBase[i] = c.set.gaps
 			c.set.gaps += max(len(e.Roles), 1) * (len(e.Values) + 1)
@@ -56,8 +53,7 @@ func (c *Cutter) Missing() []Missing {
 // setState is what a Cutter holds for a feature set.
 type setState struct {
 	*catalogue.Set
-	roles       [][catalogue.Roles]int16 // by entry and role: the role's index in the entry, -1 where it is not counted
-	gapBase     []int                    // by entry: the first of its gaps' times
+	gapBase     []int // by entry: the first of its gaps' times
 	gaps        int
 	missing     map[Missing]bool
 	processes   []*process // most recently used last
@@ -293,7 +289,7 @@ func (s *setState) hitGroup(p *process, g *group, now, unit int64, counts []uint
 		if q = p.inventory.queue(s.fields[g.queue].Uint); q != nil {
 			of = q.role
 		}
-		if role = int(s.roles[g.index][of]); role < 0 && (of != catalogue.RoleUnknown || g.Gap) {
+		if role = g.RoleIndex(of); role < 0 && (of != catalogue.RoleUnknown || g.Gap) {
 			return
 		}
 		if of != catalogue.RoleUnknown || g.Gap {
@@ -359,8 +355,8 @@ func (s *setState) resolve(unit int64, counts []uint64) {
 	m := s.pending[unit]
 	entries := s.Entries()
 	for key, n := range m {
-		if role := s.roles[key.entry][key.queue.role]; role >= 0 {
-			counts[entries[key.entry].Column(int(role), int(key.value), int(key.bucket))] += n
+		if role := entries[key.entry].RoleIndex(key.queue.role); role >= 0 {
+			counts[entries[key.entry].Column(role, int(key.value), int(key.bucket))] += n
 		}
 	}
 	s.pendingKeys -= len(m)

@@ -348,6 +348,26 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
+// What a feature does not name goes to the rest, where there is one, whether it waited for its role or not.
+func TestRest(t *testing.T) {
+	s := newScript(true)
+	s.fill(otherVQ, 8)
+	s.fill(diskVQ, 1)
+	s.announce(disk, 0, diskVQ)
+	s.diskWrite(disk, 8)
+	s.reset(nic, "virtio-net-device")
+	s.announce(nic, 1, nicVQ+stride)
+	s.fill(nicVQ+stride, 0)
+	c := NewSetCutter(load(t, strings.Replace(fills, `["*"]`, `["blk", "rest"]`, 1)))
+	units, err := c.whole(s.dir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]uint64{"virtqueue_fill:blk": 1, "virtqueue_fill:rest": 2}, sums(c, units)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func newSetCutterFile(path string) (*Cutter, error) {
 	set, err := catalogue.Load(path)
 	if err != nil {
