@@ -39,7 +39,8 @@ func TestIntegrationWay(t *testing.T) {
 		{"a daemon that is killed leaves blind behind, and no session", s.testKill},
 		{"a guest that migrates takes its profile along", s.testMigrate},
 		{"a device that is plugged in is a change of hardware", s.testHotPlug},
-		{"a process that claims to be the guest's QEMU is found out", s.testIdentity},
+		{"a process that claims to be the guest's QEMU is not believed", s.testClaim},
+		{"a process that registers as the guest's QEMU is found out", s.testIdentity},
 		{"a daemon that stops says so and leaves no session", s.testStop},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.f(t); s.sound(t) }) {
