@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,8 @@ func (w *watcher) tryAttach() error {
 		return err
 	}
 	now := now()
-	before := codeOf(w.blind) // why the time up to now was not seen
-	if w.proc.PID == 0 {      // not again after a restart of the session daemon: what was seen before was seen
+	before := codeOf(cmp.Or(w.usurped, w.blind)) // why the time up to now was not seen
+	if w.proc.PID == 0 {                         // not again after a restart of the session daemon: what was seen before was seen
 		missed := w.missed(proc, age).Seconds()
 		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
 		w.boot.begin(now-int64(age), time.Duration(w.settings.Learning.Starting))
@@ -78,9 +79,7 @@ func (w *watcher) tryAttach() error {
 	w.ledger.fill(now, before)
 	w.source, w.attached, w.heard = &patient{source: s}, time.Now(), false
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
-	if w.failures, w.trouble = 0, ""; codeOf(w.blind) != reasonIdentity { // which only what the process itself reports disproves
-		w.blind = nil
-	}
+	w.blind, w.failures, w.trouble = nil, 0, ""
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
 	}
@@ -164,7 +163,7 @@ func (w *watcher) collect() {
 		w.blind = because(reasonUnreadable, err.Error())
 		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
 	case err == nil && len(b.units) > 0:
-		w.blind, w.failures, w.trouble = nil, 0, ""
+		w.blind, w.usurped, w.failures, w.trouble = nil, nil, 0, ""
 		if w.foreign == nil {
 			w.shut(incidentIdentity)
 		}
@@ -174,7 +173,7 @@ func (w *watcher) collect() {
 		w.failed(err)
 		return
 	}
-	if !w.heard && w.blind == nil && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
+	if !w.heard && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
 		w.blindness(w.unheard())
 	}
 }
@@ -195,11 +194,17 @@ func (w *watcher) failed(err error) {
 	if errors.Is(err, errUnreadable) {
 		return // the session itself is well
 	}
+	why := attachReason(err)
+	if why.Code == reasonAttachFailed {
+		why.Code = reasonCollectFailed
+	}
 	w.failures++
 	if errors.Is(err, lttng.ErrIdentity) {
-		w.failures = failuresMost // and the session records another process, too
+		w.failures = failuresMost // the session records another process, too
+		w.usurped = why           // until the domain's own reports again
 		w.report(incidentIdentity, err.Error())
 	}
+	w.blindness(why) // at once: to end a session may take long
 	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession)
 	if gone || w.failures >= failuresMost {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
@@ -209,11 +214,6 @@ func (w *watcher) failed(err error) {
 		}
 		w.drop()
 	}
-	why := attachReason(err)
-	if why.Code == reasonAttachFailed {
-		why.Code = reasonCollectFailed
-	}
-	w.blindness(why)
 }
 
 // detach ends the source and judges what it still gives.

@@ -173,6 +173,7 @@ func (w *watcher) reboot() {
 		return
 	}
 	w.boot.begin(at, time.Duration(w.settings.Learning.Starting))
+	w.judge.decider.Reset() // what it did before is another life
 	w.log.Info("the guest boots again")
 	w.refresh()
 }
@@ -227,6 +228,8 @@ func (w *watcher) state() (string, *control.Reason) {
 		return stateDisabled, because(reasonPolicy, "the operator does not want it watched")
 	case w.foreign != nil:
 		return stateBlind, w.foreign
+	case w.usurped != nil:
+		return stateBlind, w.usurped
 	case w.blind != nil:
 		return stateBlind, w.blind
 	case w.paused:
@@ -273,7 +276,7 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 		}
 	}
 	switch {
-	case !w.settings.Watch || w.foreign != nil || w.blind != nil || w.source == nil || !w.heard:
+	case !w.settings.Watch || w.foreign != nil || w.usurped != nil || w.blind != nil || w.source == nil || !w.heard:
 		return coverageNone, unseen
 	case !w.known:
 		return coverageUnknown, nil

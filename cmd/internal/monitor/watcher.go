@@ -57,6 +57,7 @@ type watcher struct {
 	recent   recent
 	doubted  bool            // it was logged that the QEMU's identity cannot be verified
 	foreign  *control.Reason // why its process is not taken for its QEMU; nil: it is
+	usurped  *control.Reason // who else reports by its process ID; nil: nobody, as far as its own units tell
 	hardware libvirt.Hardware
 	known    bool      // the hardware has been read
 	build    string    // of the QEMU
