@@ -40,7 +40,7 @@ func (w *watcher) attach(ctx context.Context) bool {
 		}
 		w.blindness(attachReason(err))
 		w.complain(err, "not attached; trying again")
-		if !w.sleep(ctx, wait) || !w.settings.Watch {
+		if !w.sleep(ctx, wait, w.look) || !w.settings.Watch {
 			return false
 		}
 	}
@@ -132,7 +132,7 @@ func (w *watcher) complain(err error, what string) {
 
 // loop collects after the end of each unit until ctx ends, the process is gone, or the domain is not to be watched.
 func (w *watcher) loop(ctx context.Context) {
-	for w.sleep(ctx, w.untilCollect()) && w.settings.Watch {
+	for w.sleep(ctx, w.untilCollect(), nil) && w.settings.Watch {
 		w.collect()
 		if !w.m.processes.Alive(w.proc) {
 			w.log.Info("its QEMU has ended")

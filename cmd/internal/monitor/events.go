@@ -122,6 +122,7 @@ func (m *Monitor) watch(ctx context.Context, d libvirt.Domain) {
 	old := m.watchers[d.UUID]
 	if old != nil && !old.stale() {
 		old.number(d.ID)
+		old.attachNow()
 		return
 	}
 	w, err := newWatcher(d, m)

@@ -32,6 +32,7 @@ type watcher struct {
 	publish   *recorder[libvirt.ProfileElement]
 
 	requests chan func()
+	look     chan struct{} // there may be a process now: attach at once
 	cancel   context.CancelFunc
 	stopping atomic.Bool
 	done     chan struct{}
@@ -78,7 +79,7 @@ func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	}
 	w := &watcher{
 		domain: d, m: m, log: log, judge: j, settings: settings,
-		requests: make(chan func(), requestQueue), done: make(chan struct{}),
+		requests: make(chan func(), requestQueue), look: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	w.record = newRecorder("state", func(s libvirt.State) error { return m.setState(d.UUID, s) }, log)
 	w.publish = newRecorder("profile", func(e libvirt.ProfileElement) error { return m.setProfile(d.UUID, e) }, log)
@@ -168,7 +169,7 @@ func (w *watcher) watch(ctx context.Context, before <-chan struct{}) bool {
 func (w *watcher) idle(ctx context.Context) bool {
 	for !w.settings.Watch {
 		w.refresh()
-		if !w.sleep(ctx, unit.Width) {
+		if !w.sleep(ctx, unit.Width, nil) {
 			return false
 		}
 		if _, err := w.m.processes.Find(w.domain); errors.Is(err, qemu.ErrNoProcess) {
@@ -178,8 +179,16 @@ func (w *watcher) idle(ctx context.Context) bool {
 	return true
 }
 
-// sleep serves requests for a while; false when ctx ended.
-func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
+// attachNow ends the wait for the next try to attach.
+func (w *watcher) attachNow() {
+	select {
+	case w.look <- struct{}{}:
+	default:
+	}
+}
+
+// sleep serves requests for a while, or until it is woken; false when ctx ended.
+func (w *watcher) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
@@ -188,6 +197,8 @@ func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
 			return false
 		case f := <-w.requests:
 			f()
+		case <-wake:
+			return true
 		case <-t.C:
 			return true
 		}
