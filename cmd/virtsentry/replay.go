@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,13 +32,14 @@ func replayCommand() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to, - for standard output")
-	c.Flags().StringVar(&features, "features", unit.Counts, "set of features: counts, a column for every event that occurs")
+	c.Flags().StringVar(&features, "features", "", "feature set: default, paper, wide, a set's file, or counts, a column for every event that occurs (default: the profile's; counts without one)")
 	c.Flags().StringVar(&profile, "profile", "", "exported profile `FILE` to judge the units by, - for standard input")
 	c.MarkFlagsOneRequired("units", "profile")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if profile == "" {
-			return writeUnits(units, c.OutOrStdout(), func(w io.Writer) error { return unit.Replay(args[0], w, features) })
+			set := cmp.Or(features, unit.Counts)
+			return writeUnits(units, c.OutOrStdout(), func(w io.Writer) error { return unit.Replay(args[0], w, set) })
 		}
 		if units == "-" {
 			return errors.New("--units - and --profile both write to standard output: name a file")
@@ -50,7 +52,11 @@ func replayCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("profile %s: %w", profile, err)
 		}
-		cut, err := unit.Cut(args[0], features)
+		set, name, err := setOf(p.Catalogue, features)
+		if err != nil {
+			return fmt.Errorf("profile %s: %w", profile, err)
+		}
+		cut, err := unit.Cut(args[0], name)
 		if err != nil {
 			return err
 		}
@@ -59,7 +65,7 @@ func replayCommand() *cobra.Command {
 				return err
 			}
 		}
-		return judgeUnits(c.OutOrStdout(), *format, p, cut)
+		return judgeUnits(c.OutOrStdout(), *format, p, set, cut)
 	}
 	return c
 }
@@ -71,8 +77,20 @@ func writeUnits(name string, out io.Writer, write func(io.Writer) error) error {
 	return unit.WriteFile(name, write)
 }
 
+// setOf finds the feature set that a profile was learnt with, by its version, and the name to cut by: as asked for, or the set's own.
+func setOf(version, asked string) (set *catalogue.Set, name string, err error) {
+	name, _, _ = strings.Cut(version, "/")
+	if set, err = catalogue.Load(cmp.Or(asked, name)); err != nil {
+		return nil, "", err
+	}
+	if asked == "" && version != catalogue.Version && set.Version() != version {
+		return nil, "", fmt.Errorf("it was learnt with the feature set %s, and this %s is %s (name its file: --features)", version, name, set.Version())
+	}
+	return set, cmp.Or(asked, name), nil
+}
+
 // judgeUnits judges the full units of a trace one after the other, as the daemon does.
-func judgeUnits(w io.Writer, format output, p *model.Profile, f unit.File) error {
+func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set, f unit.File) error {
 	columns := model.Align(f.Features, p.Features)
 	if len(columns.Missing) == len(p.Features) {
 		return errors.New("the trace has none of the events that the profile counts: it is no trace of a QEMU's device events, or the profile of other ones")
@@ -90,7 +108,7 @@ func judgeUnits(w io.Writer, format output, p *model.Profile, f unit.File) error
 		if !u.Full() {
 			continue
 		}
-		report, err := judgeUnit(p, columns.Apply(nil, u.Counts), u)
+		report, err := judgeUnit(p, set, columns.Apply(nil, u.Counts), u)
 		if err != nil {
 			return err
 		}
@@ -114,7 +132,7 @@ const (
 	sentenceParts   = 3
 )
 
-func judgeUnit(p *model.Profile, values []float64, u unit.Unit) (control.UnitReport, error) {
+func judgeUnit(p *model.Profile, set *catalogue.Set, values []float64, u unit.Unit) (control.UnitReport, error) {
 	report := control.UnitReport{
 		Domain: p.Domain.UUID, Name: p.Domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
 		Counts: map[string]uint64{}, Judged: true,
@@ -137,12 +155,12 @@ func judgeUnit(p *model.Profile, values []float64, u unit.Unit) (control.UnitRep
 		return report, err
 	}
 	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, sentenceParts, catalogue.Describe); report.Sentence == "" {
+		if report.Sentence = model.Sentence(list, sentenceParts, set.Describe); report.Sentence == "" {
 			report.Sentence = "an unusual combination of usual counts"
 		}
 	}
 	for _, c := range list[:min(explainFeatures, len(list))] {
-		subsystem, words := catalogue.Describe(c.Feature)
+		subsystem, words := set.Describe(c.Feature)
 		report.Explain = append(report.Explain, control.Variable{
 			Feature: c.Feature, Subsystem: subsystem, Words: words,
 			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/libsvmgo"
@@ -122,7 +123,7 @@ func profileOf(t *testing.T, features ...string) string {
 		}
 		data.Rows = append(data.Rows, r)
 	}
-	p, err := model.Train(libsvmgo.Engine{}, data, model.Options{Domain: model.Domain{Name: "web"}, Created: noon})
+	p, err := model.Train(libsvmgo.Engine{}, data, model.Options{Domain: model.Domain{Name: "web"}, Catalogue: catalogue.Version, Created: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,11 @@ func TestJudgedUnits(t *testing.T) {
 		f.Units = append(f.Units, u)
 	}
 	var out bytes.Buffer
-	if err := judgeUnits(&out, "table", p, f); err != nil {
+	set, _, err := setOf(catalogue.Version, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := judgeUnits(&out, "table", p, set, f); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "replay-units.txt", out.String())

@@ -16,6 +16,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/libsvm"
 	"github.com/virtsentry/virtsentry/model/libsvmgo"
@@ -54,7 +55,11 @@ func command() *cobra.Command {
 				return err
 			}
 			if stopped {
-				return monitor.New(cfg, engine(cfg.Judging.Engine), log).MarkStopped()
+				m, err := newMonitor(cfg, log)
+				if err != nil {
+					return err
+				}
+				return m.MarkStopped()
 			}
 			return run(c.Context(), cfg, read, log)
 		},
@@ -73,7 +78,10 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	// Whichever of the two ends first ends the other.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := monitor.New(cfg, engine(cfg.Judging.Engine), log)
+	m, err := newMonitor(cfg, log)
+	if err != nil {
+		return err
+	}
 	go reload(ctx, m, read, log)
 	served := make(chan error, 1)
 	go func() {
@@ -83,6 +91,14 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	err = m.Run(ctx)
 	cancel()
 	return errors.Join(err, <-served)
+}
+
+func newMonitor(cfg config.Config, log *logrus.Logger) (*monitor.Monitor, error) {
+	set, err := catalogue.Load(cfg.LTTng.Features)
+	if err != nil {
+		return nil, fmt.Errorf("lttng.features: %w", err)
+	}
+	return monitor.New(cfg, set, engine(cfg.Judging.Engine), log), nil
 }
 
 // reload reads the configuration again on each SIGHUP, until ctx ends. One that is wrong changes nothing.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 )
 
 // maxBufferBytes bounds what buffers may be given: more than hosts have is a mistake.
@@ -67,6 +69,9 @@ func (c Config) check() *problem {
 
 // check looks at numbers as signed ones: the library lets a negative one pass for a large one.
 func (l LTTng) check() *problem {
+	if _, err := catalogue.Load(l.Features); err != nil {
+		return wrong("lttng.features", "%v", err)
+	}
 	for _, n := range []struct {
 		key       string
 		value     uint64

@@ -42,6 +42,7 @@ type Libvirt struct {
 
 // LTTng says where and how traces are kept for the two seconds that they live.
 type LTTng struct {
+	Features       string `toml:"features"`         // what is counted: the name of a feature set, or the path of a set's file
 	OutputDir      string `toml:"output_dir"`       // on tmpfs
 	SubBufferBytes uint64 `toml:"sub_buffer_bytes"` // power of two; memory of a domain: possible CPUs × sub_buffers × this
 	SubBuffers     uint64 `toml:"sub_buffers"`      // power of two
@@ -110,6 +111,7 @@ func Default() Config {
 	return Config{
 		Libvirt: Libvirt{URI: "qemu:///system", RunDir: "/run/libvirt"},
 		LTTng: LTTng{
+			Features:  "default",
 			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30,
 		},
 		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},

@@ -150,11 +150,11 @@ func TestNeedsRestart(t *testing.T) {
 		}), nil},
 		"restart": {
 			change(func(c *Config) {
-				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket, c.Hooks.Pokes = Libvirt{"x", "/x"}, LTTng{"/x", 1, 1, 1, 1}, "/x", "/x", "/x"
+				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket, c.Hooks.Pokes = Libvirt{"x", "/x"}, LTTng{"/x", "/x", 1, 1, 1, 1}, "/x", "/x", "/x"
 				c.Log.Format, c.Judging.Engine, c.Log.Level = "json", EngineLibSVMGo, "debug"
 			}),
 			[]string{
-				"control.socket", "hooks.pokes", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes",
+				"control.socket", "hooks.pokes", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes", "lttng.features",
 				"lttng.output_dir", "lttng.sub_buffer_bytes", "lttng.sub_buffers", "lttng.total_buffer_bytes", "profiles.dir",
 			},
 		},

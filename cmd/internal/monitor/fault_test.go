@@ -12,7 +12,6 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 )
 
 // A collection that fails in any way leaves no state standing, and the session is made anew when it does not recover.
@@ -158,13 +157,6 @@ func TestOneDaemonADirectory(t *testing.T) {
 	b.end()
 	if err := b.MarkStopped(); err != nil {
 		t.Error(err)
-	}
-}
-
-// Profiles are comparable only under the same catalogue, so another set of features needs another version.
-func TestCatalogueVersion(t *testing.T) {
-	if got := len(catalogue.Events()); catalogue.Version != "counts/1" || got != 22 {
-		t.Errorf("catalogue %s has %d features: when features change, so must the version, and this test", catalogue.Version, got)
 	}
 }
 

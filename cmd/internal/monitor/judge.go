@@ -30,7 +30,8 @@ type judge struct {
 	engine model.Engine
 	store  *model.Store
 
-	features []string
+	set      *catalogue.Set
+	features []string          // the set's
 	runsOn   model.Fingerprint // the zero value: not known yet
 	profile  *model.Profile    // nil: learning
 	trained  model.Dataset
@@ -43,8 +44,8 @@ type judge struct {
 }
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
-func newJudge(d libvirt.Domain, cfg config.Domain, engine model.Engine, store *model.Store) (*judge, error) {
-	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, features: catalogue.Events(), wanted: cfg.Learning.Units}
+func newJudge(d libvirt.Domain, cfg config.Domain, set *catalogue.Set, engine model.Engine, store *model.Store) (*judge, error) {
+	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, set: set, features: set.Names(), wanted: cfg.Learning.Units}
 	decider, err := model.NewDecider(cfg.Judging.Decider())
 	if err != nil {
 		return nil, err
@@ -56,8 +57,8 @@ func newJudge(d libvirt.Domain, cfg config.Domain, engine model.Engine, store *m
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		j.note = because(reasonProfile, err.Error())
-	case p.Catalogue != catalogue.Version || !slices.Equal(p.Features, j.features):
-		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature catalogue %s, this is %s", p.Catalogue, catalogue.Version))
+	case p.Catalogue != set.Version() || !slices.Equal(p.Features, j.features):
+		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature set %s, this is %s", p.Catalogue, set.Version()))
 	default:
 		j.profile = p
 	}
@@ -180,7 +181,7 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 	}
 	p, err := model.Train(j.engine, j.trained, model.Options{
 		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
-		Catalogue: catalogue.Version, Fingerprint: j.runsOn,
+		Catalogue: j.set.Version(), Fingerprint: j.runsOn,
 		Created: time.Now(),
 		Dropped: j.dropped,
 		Nu:      j.cfg.Judging.Nu,
@@ -210,13 +211,13 @@ func (j *judge) explain(values []float64, verdict model.Verdict, report *control
 		return err
 	}
 	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, sentenceParts, catalogue.Describe); report.Sentence == "" {
+		if report.Sentence = model.Sentence(list, sentenceParts, j.set.Describe); report.Sentence == "" {
 			report.Sentence = "an unusual combination of usual counts"
 		}
 		j.why = report.Sentence
 	}
 	for _, c := range list[:min(explainFeatures, len(list))] {
-		subsystem, words := catalogue.Describe(c.Feature)
+		subsystem, words := j.set.Describe(c.Feature)
 		report.Explain = append(report.Explain, control.Variable{
 			Feature: c.Feature, Subsystem: subsystem, Words: words,
 			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,

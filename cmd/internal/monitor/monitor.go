@@ -16,6 +16,7 @@ import (
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -33,6 +34,7 @@ var errDisconnected = errors.New("no connection to libvirt")
 type Monitor struct {
 	cfg       config.Config                 // as the daemon was started with
 	live      atomic.Pointer[config.Config] // as it was read last
+	set       *catalogue.Set                // what is counted
 	engine    model.Engine
 	store     *model.Store
 	log       logrus.FieldLogger
@@ -55,10 +57,10 @@ type Monitor struct {
 	running  sync.WaitGroup
 }
 
-// New makes a monitor. The engine trains profiles.
-func New(cfg config.Config, engine model.Engine, log logrus.FieldLogger) *Monitor {
+// New makes a monitor, which counts what is in the set. The engine trains profiles.
+func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.FieldLogger) *Monitor {
 	m := &Monitor{
-		cfg: cfg, engine: engine, log: log,
+		cfg: cfg, set: set, engine: engine, log: log,
 		store:     model.NewStore(cfg.Profiles.Dir),
 		processes: qemu.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: qemu.DefaultProcDir},
 		watchers:  map[string]*watcher{},

@@ -24,6 +24,15 @@ import (
 	"github.com/virtsentry/virtsentry/model/libsvm"
 )
 
+// testSet is what is counted in tests.
+var testSet = func() *catalogue.Set {
+	set, err := catalogue.Load("counts")
+	if err != nil {
+		panic(err)
+	}
+	return set
+}()
+
 const testURI = "test:///default"
 
 // fakeSource gives out what a test puts in.
@@ -128,7 +137,7 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 		t.Fatalf("Running = %v, %v", domains, err)
 	}
 	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
-	b.Monitor = New(cfg, libsvm.Engine{}, silent())
+	b.Monitor = New(cfg, testSet, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
 	b.attach = func(libvirt.Domain, qemu.Process) (source, error) {
 		b.mu.Lock()

@@ -14,7 +14,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -53,8 +52,8 @@ func (w *watcher) ask(f func() error) error {
 // suits says what stands against judging the domain by a profile: nil, nothing. What the domain runs on is not known while it starts; then
 // fit checks later.
 func (j *judge) suits(p *model.Profile) error {
-	if p.Catalogue != catalogue.Version || !slices.Equal(p.Features, j.features) {
-		return fmt.Errorf("%w: the profile was learnt with the feature catalogue %.64q, this is %s", control.ErrRefused, p.Catalogue, catalogue.Version)
+	if p.Catalogue != j.set.Version() || !slices.Equal(p.Features, j.features) {
+		return fmt.Errorf("%w: the profile was learnt with the feature set %.64q, this is %s", control.ErrRefused, p.Catalogue, j.set.Version())
 	}
 	if j.runsOn.Catalogue == "" {
 		return nil
@@ -160,7 +159,7 @@ func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
 		Previous: m.store.HasPrevious(p.Domain.UUID),
 	}
 	for i, f := range p.Features {
-		subsystem, words := catalogue.Describe(f)
+		subsystem, words := m.set.Describe(f)
 		r := p.Usual[i]
 		info.Features = append(info.Features, control.UsualCounts{
 			Feature: f, Subsystem: subsystem, Words: words, Low: r.Low, Typical: r.Typical, High: r.High,

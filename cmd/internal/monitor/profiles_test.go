@@ -120,13 +120,13 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 // kept makes a monitor that watches nothing, with a profile and its units.
 func kept(t *testing.T) (*Monitor, *model.Profile) {
 	t.Helper()
-	m := New(testConfig(t), libsvm.Engine{}, silent())
+	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
 	data := model.Dataset{Features: catalogue.Events()}
 	for _, u := range load(60, time.Unix(1e9, 0), 1, 0) {
 		data.Rows = append(data.Rows, trainingRow(u))
 	}
 	p, err := model.Train(m.engine, data, model.Options{
-		Domain: model.Domain{UUID: elsewhere, Name: "web"}, Catalogue: catalogue.Version, Created: time.Unix(1e9, 0),
+		Domain: model.Domain{UUID: elsewhere, Name: "web"}, Catalogue: testSet.Version(), Created: time.Unix(1e9, 0),
 	})
 	if err == nil {
 		err = keepProfile(m.store, p, data.Rows)
@@ -340,7 +340,7 @@ func TestAsk(t *testing.T) {
 }
 
 func TestRefs(t *testing.T) {
-	m := New(testConfig(t), libsvm.Engine{}, silent())
+	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
 	for _, d := range []control.DomainStatus{
 		{UUID: elsewhere, Name: "web", ID: 3},
 		{UUID: "33333333-cdaf-9455-926a-d65c16db1809", Name: "3", ID: 4},

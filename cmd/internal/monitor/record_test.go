@@ -29,7 +29,7 @@ type reel struct {
 }
 
 func newReel(t *testing.T) *reel {
-	m := New(testConfig(t), libsvm.Engine{}, silent())
+	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
 	w := &watcher{domain: libvirt.Domain{UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web"}, done: make(chan struct{})}
 	w.now = control.DomainStatus{UUID: w.domain.UUID, Name: w.domain.Name}
 	m.watchers[w.domain.UUID] = w

@@ -15,7 +15,6 @@ import (
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -318,7 +317,7 @@ func (w *watcher) identify() {
 	}
 	f := model.Fingerprint{
 		QEMUBuild: w.build, MachineType: w.hardware.Machine, Accelerator: w.hardware.Accelerator,
-		Catalogue: catalogue.Version, Source: sourceName,
+		Catalogue: w.m.set.Version(), Source: sourceName,
 	}
 	for _, d := range w.hardware.Devices {
 		f.Devices = append(f.Devices, strings.TrimSpace(d.Kind+" "+d.Type))

@@ -14,7 +14,6 @@ import (
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/ctf"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
@@ -91,7 +90,7 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 	name := sessionName(d, p)
 	cfg := lttng.Config{
 		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,
-		PID: p.PID, Events: catalogue.TracePoints(),
+		PID: p.PID, Events: m.set.TracePoints(),
 		SubBufferBytes: subBuffer, SubBuffers: m.cfg.LTTng.SubBuffers,
 	}
 	session, err := lttng.NewSession(cfg)
@@ -107,7 +106,7 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
-	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewCutter(catalogue.Events()), started: monotonic(), release: release}, nil
+	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release}, nil
 }
 
 func (s *ustSource) collect(ctx context.Context) (batch, error) {

@@ -73,7 +73,7 @@ type watcher struct {
 func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	log := m.log.WithFields(logrus.Fields{"domain": d.Name, "uuid": d.UUID})
 	settings, wrong := m.settings(d)
-	j, err := newJudge(d, settings, m.engine, m.store)
+	j, err := newJudge(d, settings, m.set, m.engine, m.store)
 	if err != nil {
 		return nil, fmt.Errorf("watch domain %s: %w", d.UUID, err)
 	}
