@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 )
 
@@ -75,4 +77,18 @@ func (w *lossWatch) observe(lost bool) bool {
 		w.open = w.count >= lossOpen
 	}
 	return w.open
+}
+
+// report opens an incident.
+func (w *watcher) report(kind, text string) {
+	if w.open.open(kind, text) {
+		w.log.WithFields(logrus.Fields{"incident": kind, "text": text}).Warn("incident opened")
+	}
+}
+
+// shut ends an incident.
+func (w *watcher) shut(kind string) {
+	if w.open.shut(kind) {
+		w.log.WithField("incident", kind).Info("incident ended")
+	}
 }

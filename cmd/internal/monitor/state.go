@@ -1,6 +1,10 @@
 package monitor
 
-import "github.com/virtsentry/virtsentry/cmd/internal/control"
+import (
+	"strings"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+)
 
 // The states of a domain, as the state element and the command show them.
 const (
@@ -43,3 +47,34 @@ const (
 )
 
 func because(code, text string) *control.Reason { return &control.Reason{Code: code, Text: text} }
+
+// state works out what is true now.
+func (w *watcher) state() (string, *control.Reason) {
+	now := now()
+	switch {
+	case !w.settings.Watch:
+		return stateDisabled, because(reasonPolicy, "the operator does not want it watched")
+	case w.foreign != nil:
+		return stateBlind, w.foreign
+	case w.usurped != nil:
+		return stateBlind, w.usurped
+	case w.blind != nil:
+		return stateBlind, w.blind
+	case w.paused:
+		return statePaused, because(reasonPaused, "the guest's CPUs do not run")
+	case w.booting(now, now):
+		return stateStarting, because(reasonBooting, "a starting guest is neither learnt nor judged until it has settled")
+	case w.source == nil || !w.heard:
+		return stateStarting, because(reasonAttaching, "its QEMU has not reported a trace point yet")
+	}
+	value, why := w.judge.state()
+	if coverage, unseen := w.coverage(); value == stateNormal && coverage == coveragePartial {
+		// Nobody may take this for plainly normal.
+		names := make([]string, len(unseen))
+		for i, d := range unseen {
+			names[i] = d.Kind + " " + d.Name
+		}
+		why = because(reasonUnseen, "as its profile knows it in what is seen; not seen: "+strings.Join(names, ", "))
+	}
+	return value, why
+}

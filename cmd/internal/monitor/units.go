@@ -1,0 +1,125 @@
+package monitor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+// take hands on the units of a collection.
+func (w *watcher) take(b batch) {
+	if b.registered && !w.heard {
+		w.heard = true
+		w.log.Info("its QEMU reports trace points")
+	}
+	if b.doubt != nil && !w.doubted {
+		w.doubted = true
+		w.log.WithError(b.doubt).Warn("not known whether the trace is of the domain's QEMU")
+	}
+	if b.late > 0 {
+		w.edit(func(d *control.DomainStatus) { d.Units.Late += b.late })
+	}
+	for _, u := range b.units {
+		w.unit(u)
+	}
+	if w.blind == nil || w.blind.Code != reasonUnreadable {
+		w.shut(incidentTrace)
+	} else {
+		w.report(incidentTrace, w.blind.Text)
+	}
+	w.refresh()
+}
+
+// unit learns or judges one unit and reports it.
+func (w *watcher) unit(u unit.Unit) {
+	report := control.UnitReport{
+		Domain: w.domain.UUID, Name: w.domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
+		Counts: map[string]uint64{},
+	}
+	for i, n := range u.Counts {
+		if n > 0 {
+			report.Counts[w.judge.features[i]] = n
+		}
+	}
+	start := w.source.at(u.Start)
+	end := start + u.Duration
+	w.ledger.enter(start, end, w.use(u, start, end, &report), reasonAttaching)
+	if w.loss.observe(u.Lost > 0) {
+		w.report(incidentLoss, fmt.Sprintf("events were lost in %d of the last %d units: whatever happens in the domain may hide in that "+
+			"(larger buffers: lttng.sub_buffers)", w.loss.count, lossWindow))
+	} else {
+		w.shut(incidentLoss)
+	}
+	shown := report // what others read is not changed any more
+	w.count(u, &shown)
+	report.State = w.refresh()
+	final := report
+	w.edit(func(d *control.DomainStatus) {
+		if d.Last == &shown {
+			d.Last = &final
+		}
+		if d.Alarm == &shown {
+			d.Alarm = &final
+		}
+	})
+	w.m.units.publish(report)
+}
+
+// use learns or judges a unit, where it may, and fills in its report. It returns the code of the reason why the unit was not scored; empty: it was.
+func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport) string {
+	switch {
+	case w.foreign != nil:
+		return w.foreign.Code
+	case w.halted(start, end):
+		return reasonPaused
+	case w.booting(start, end):
+		if u.Full() && w.ran {
+			w.boot.observe(end, rowOf(u), u.Lost > 0, w.judge.profile)
+		}
+		return reasonBooting
+	case !u.Full():
+		return reasonPartial
+	}
+	if u.Lost == 0 {
+		w.recent.keep(u)
+	}
+	had := w.judge.profile != nil
+	if err := w.judge.observe(u, report); err != nil {
+		w.log.WithError(err).Error("unit not used")
+	}
+	if p := w.judge.profile; !had && p != nil {
+		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
+	}
+	switch {
+	case report.Judged && (u.Lost == 0 || report.Anomalous):
+		return ""
+	case u.Lost > 0 && w.blind != nil:
+		return w.blind.Code // its trace could not be read
+	case u.Lost > 0:
+		return reasonEventsLost
+	}
+	if _, why := w.judge.state(); why != nil {
+		return why.Code
+	}
+	return reasonGathering // the unit that completed the profile
+}
+
+func (w *watcher) count(u unit.Unit, report *control.UnitReport) {
+	w.edit(func(d *control.DomainStatus) {
+		d.Units.Seen++
+		if u.Lost > 0 {
+			d.Units.Lossy++
+		}
+		if report.Judged {
+			d.Units.Judged++
+		}
+		d.Last = report
+		if report.Anomalous {
+			d.Alarm = report
+		}
+	})
+}
