@@ -228,11 +228,21 @@ func (w *watcher) detach() {
 	if err = errors.Join(err, w.source.close(ctx)); err != nil {
 		w.log.WithError(err).Warn("the last units were not read in full")
 	}
-	w.drop()
-	if w.m.processes.Alive(w.proc) {
-		return
+	why := reasonPartial
+	if value, reason := w.state(); value == stateBlind || value == statePaused {
+		why = reason.Code
 	}
-	w.ledger.fill(now(), reasonPartial)
+	w.drop()
+	switch {
+	case !w.settings.Watch: // nobody wants to know any more
+		w.loss = lossWatch{}
+		w.foreign, w.usurped, w.doubt, w.blind = nil, nil, nil, nil
+		for _, kind := range []string{incidentAnomaly, incidentIdentity, incidentLoss, incidentReboots, incidentTrace} {
+			w.shut(kind)
+		}
+	case !w.m.processes.Alive(w.proc):
+		w.ledger.fill(now(), why)
+	}
 }
 
 // drop forgets a source that was closed.

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -31,6 +30,15 @@ type boot struct {
 // begin says that the guest boots from now on, for so long at most.
 func (b *boot) begin(since int64, limit time.Duration) {
 	*b = boot{since: since, limit: limit}
+}
+
+// again says that the guest boots anew. One that was booting has been since it began to.
+func (b *boot) again(at int64, limit time.Duration) {
+	if since := b.since; at < b.end() && at > since {
+		b.begin(since, time.Duration(at-since)+limit)
+		return
+	}
+	b.begin(at, limit)
 }
 
 // end is when the boot is over at the latest.
@@ -97,30 +105,35 @@ func moments(block [][]float64, j int) (mean, variance float64) {
 }
 
 const (
-	rebootsSpan = 15 * int64(time.Minute)
-	rebootsOpen = 4                      // so many reboots in that time open an incident
-	sameReboot  = 2 * int64(time.Second) // events this near are one reboot: libvirt tells some of them twice
+	rebootsSpan  = int64(time.Hour)
+	rebootsFew   = 2                      // so few reboots are no incident
+	rebootsShare = 5                      // one part in so many of the span spent booting is one
+	sameReboot   = 2 * int64(time.Second) // events this near are one reboot: libvirt tells some of them twice
 )
 
-// reboots finds guests that boot again and again, and so are never judged. Times are those of CLOCK_MONOTONIC, nanoseconds.
-type reboots []int64
+// reboots finds guests that boot again and again, and so are hardly judged. Times are those of CLOCK_MONOTONIC, nanoseconds.
+type reboots []struct{ from, to int64 }
 
 // add notes a reboot and says whether it is another one than the last.
 func (r *reboots) add(at int64) bool {
-	if n := len(*r); n > 0 && at-(*r)[n-1] < sameReboot {
+	if n := len(*r); n > 0 && at-(*r)[n-1].from < sameReboot {
 		return false
 	}
-	*r = append(*r, at)
+	*r = append(*r, struct{ from, to int64 }{at, at})
 	return true
 }
 
-// many says whether there were too many of late.
-func (r *reboots) many(now int64) bool {
-	for len(*r) > 0 && (*r)[0] < now-rebootsSpan {
+// many says whether the guest has spent too much of the last hour booting again. end is when its last boot ends, at the latest.
+func (r *reboots) many(now, end int64) bool {
+	if n := len(*r); n > 0 {
+		(*r)[n-1].to = max((*r)[n-1].to, min(now, end))
+	}
+	for len(*r) > 0 && (*r)[0].to < now-rebootsSpan {
 		*r = (*r)[1:]
 	}
-	return len(*r) >= rebootsOpen
+	booting := int64(0)
+	for _, b := range *r {
+		booting += b.to - max(b.from, now-rebootsSpan)
+	}
+	return len(*r) > rebootsFew && booting*rebootsShare >= rebootsSpan
 }
-
-// wholeUnit is a unit's length in nanoseconds.
-const wholeUnit = int64(unit.Width)

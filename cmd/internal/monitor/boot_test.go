@@ -4,9 +4,14 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-const second = int64(time.Second)
+const (
+	second    = int64(time.Second)
+	wholeUnit = int64(unit.Width)
+)
 
 // steady makes a unit's row of a load that does not change, but for noise.
 func steady(random *rand.Rand, level float64) []float64 {
@@ -58,20 +63,27 @@ func TestBootLossShowsNothing(t *testing.T) {
 }
 
 func TestReboots(t *testing.T) {
+	const every, lasts = 300 * second, 120 * second
 	var r reboots
-	for i := range int64(rebootsOpen) {
-		if r.many(i * 60 * second) {
-			t.Errorf("%d reboots are many", i)
+	at := int64(0)
+	for ; at < 2*rebootsSpan; at += every {
+		many := r.many(at, at-every+lasts)
+		if at <= rebootsFew*every && many || at >= rebootsSpan && !many {
+			t.Errorf("after %d s, 40 %% of which the guest was booting: many is %v", at/second, many)
 		}
-		if !r.add(i*60*second) || r.add(i*60*second+second) {
+		if !r.add(at) || r.add(at+second) {
 			t.Error("a reboot that is told twice counts twice, or not at all")
 		}
 	}
-	if !r.many(rebootsOpen * 60 * second) {
-		t.Errorf("%d reboots in as many minutes are not many", rebootsOpen)
-	}
-	if r.many(rebootsSpan + 2*second) {
+	if r.many(at+rebootsSpan, at-every+lasts) || len(r) != 0 {
 		t.Error("an old reboot counts")
+	}
+	var seldom reboots
+	for at := int64(0); at < 2*rebootsSpan; at += every {
+		if seldom.many(at, at-every+20*second) {
+			t.Error("short boots are many")
+		}
+		seldom.add(at)
 	}
 }
 
@@ -81,13 +93,28 @@ func TestBootAgain(t *testing.T) {
 	if b.holds(5*second, 7*second) {
 		t.Error("a boot with no limit holds")
 	}
-	b.begin(6*second, time.Minute)
+	b.again(6*second, time.Minute)
 	for _, test := range []struct {
 		start int64
 		want  bool
 	}{{2, false}, {4, false}, {5, true}, {6, true}, {65, true}, {66, false}} {
 		if got := b.holds(test.start*second, (test.start+2)*second); got != test.want {
 			t.Errorf("unit at %d s belongs to a boot that began at 6 s: %v; want %v", test.start, got, test.want)
+		}
+	}
+}
+
+// A guest that reboots while it boots has been booting since it began to: no unit of it belongs to its service.
+func TestBootAgainWhileBooting(t *testing.T) {
+	var b boot
+	b.begin(10*second, time.Minute)
+	b.again(30*second, time.Minute)
+	for _, test := range []struct {
+		start int64
+		want  bool
+	}{{7, false}, {12, true}, {28, true}, {31, true}, {89, true}, {90, false}} {
+		if got := b.holds(test.start*second, (test.start+2)*second); got != test.want {
+			t.Errorf("unit at %d s belongs to a boot from 10 s, again at 30 s: %v; want %v", test.start, got, test.want)
 		}
 	}
 }

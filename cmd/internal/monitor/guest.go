@@ -7,6 +7,9 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 )
 
+// born opens the account of the life of a process.
+func (w *watcher) born(age time.Duration) { w.ledger.open(now() - int64(age)) }
+
 // booting says whether some of the time from start to end belongs to the guest's start: before libvirt has said that it runs, too.
 func (w *watcher) booting(start, end int64) bool {
 	return w.boot.holds(start, end) || !w.ran && start < w.boot.since+int64(w.boot.limit)
@@ -45,7 +48,7 @@ func (w *watcher) reboot() {
 	if !w.reboots.add(at) {
 		return
 	}
-	w.boot.begin(at, time.Duration(w.settings.Learning.Starting))
+	w.boot.again(at, time.Duration(w.settings.Learning.Starting))
 	w.judge.decider.Reset() // what it did before is another life
 	w.log.Info("the guest boots again")
 	w.refresh()

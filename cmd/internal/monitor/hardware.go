@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -27,7 +28,7 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 		}
 	}
 	switch {
-	case !w.settings.Watch || w.foreign != nil || w.usurped != nil || w.blind != nil || w.source == nil || !w.heard:
+	case w.stranger() != nil || w.blind != nil || w.source == nil || !w.heard:
 		return coverageNone, unseen
 	case !w.known:
 		return coverageUnknown, nil
@@ -50,17 +51,17 @@ func (w *watcher) check() {
 		return
 	}
 	err := w.m.processes.Check(w.proc, w.hardware.Emulator)
-	switch {
+	switch w.foreign = nil; {
 	case errors.Is(err, qemu.ErrOtherExecutable):
 		w.foreign = because(reasonIdentity, err.Error())
 		w.report(incidentIdentity, err.Error())
-	case err != nil:
-		w.log.WithError(err).Warn("not known whether its process runs its emulator")
-	case w.foreign != nil:
-		w.foreign = nil
-		w.shut(incidentIdentity)
+	case err != nil && !errors.Is(err, qemu.ErrNoProcess): // of one that has ended, nothing comes any more
+		w.foreign = because(reasonNoAccess, "not known whether its process runs its emulator: "+err.Error())
 	}
 }
+
+// stranger says why what is recorded is not taken for the domain's; nil: it is.
+func (w *watcher) stranger() *control.Reason { return cmp.Or(w.foreign, w.usurped, w.doubt) }
 
 // identify tells the judge what the guest runs on, once all of it is known. A profile that was learnt on something else is not used.
 func (w *watcher) identify() {

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,12 @@ type lossWatch struct {
 	lossy []bool
 	open  bool
 	count int
+}
+
+// text says how much is lost.
+func (w *lossWatch) text() string {
+	return fmt.Sprintf("events were lost in %d of the last %d units: whatever happens in the domain may hide in that (larger buffers: lttng.sub_buffers)",
+		w.count, len(w.lossy))
 }
 
 // observe takes the next unit and says whether loss lasts.

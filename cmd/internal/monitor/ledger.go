@@ -21,24 +21,32 @@ func (l *ledger) open(begin int64) {
 	}
 }
 
-// fill accounts for all time up to end that is not accounted for yet. An empty code means that it was scored.
+// fill accounts for all time up to end that is not accounted for yet.
 func (l *ledger) fill(end int64, code string) {
-	d := end - l.until
-	if l.reasons == nil || d <= 0 {
-		return
-	}
-	l.until = end
-	if code == "" {
-		l.scored += d
-	} else {
+	if d := l.advance(end); d > 0 {
 		l.reasons[code] += d
 	}
 }
 
-// enter accounts for a unit, and for the time between the one before it and its start, for which gap is the reason.
+// enter accounts for a unit, with the code of the reason why it was not scored (empty: it was), and for the time between the one before it and
+// its start, for which gap is the reason.
 func (l *ledger) enter(start, end int64, code, gap string) {
 	l.fill(start, gap)
-	l.fill(end, code)
+	if code != "" {
+		l.fill(end, code)
+		return
+	}
+	l.scored += l.advance(end)
+}
+
+// advance is how much time up to end was not accounted for. It is, from now on.
+func (l *ledger) advance(end int64) int64 {
+	if l.reasons == nil || end <= l.until {
+		return 0
+	}
+	d := end - l.until
+	l.until = end
+	return d
 }
 
 // report is the account in seconds.

@@ -34,17 +34,18 @@ func (w *watcher) rewrite() {
 // refresh works out the state, announces it when it has changed, and renews it in time.
 func (w *watcher) refresh() string {
 	value, reason := w.state()
-	if value == stateDisabled || w.source == nil && value == stateBlind {
+	if value == stateDisabled || value == stateBlind && (w.source == nil || !w.heard) {
 		w.ledger.fill(now(), reason.Code)
 	}
-	if w.reboots.many(now()) {
+	if w.reboots.many(now(), w.boot.end()) {
 		w.report(incidentReboots, fmt.Sprintf("the guest has booted again %d times in %v: it is not judged while it boots", len(w.reboots), time.Duration(rebootsSpan)))
 	} else {
 		w.shut(incidentReboots)
 	}
-	if value == stateAnomalous {
+	switch value {
+	case stateAnomalous:
 		w.report(incidentAnomaly, reason.Text)
-	} else {
+	case stateNormal, stateSuspect: // in no other state has it been seen to end
 		w.shut(incidentAnomaly)
 	}
 	coverage, unseen := w.coverage()

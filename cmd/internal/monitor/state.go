@@ -52,12 +52,10 @@ func because(code, text string) *control.Reason { return &control.Reason{Code: c
 func (w *watcher) state() (string, *control.Reason) {
 	now := now()
 	switch {
-	case !w.settings.Watch:
+	case !w.settings.Watch && w.source == nil:
 		return stateDisabled, because(reasonPolicy, "the operator does not want it watched")
-	case w.foreign != nil:
-		return stateBlind, w.foreign
-	case w.usurped != nil:
-		return stateBlind, w.usurped
+	case w.stranger() != nil:
+		return stateBlind, w.stranger()
 	case w.blind != nil:
 		return stateBlind, w.blind
 	case w.paused:
@@ -68,6 +66,9 @@ func (w *watcher) state() (string, *control.Reason) {
 		return stateStarting, because(reasonAttaching, "its QEMU has not reported a trace point yet")
 	}
 	value, why := w.judge.state()
+	if (value == stateNormal || value == stateSuspect) && w.loss.open {
+		return stateUnknown, because(reasonEventsLost, w.loss.text())
+	}
 	if coverage, unseen := w.coverage(); value == stateNormal && coverage == coveragePartial {
 		// Nobody may take this for plainly normal.
 		names := make([]string, len(unseen))

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -16,9 +15,8 @@ func (w *watcher) take(b batch) {
 		w.heard = true
 		w.log.Info("its QEMU reports trace points")
 	}
-	if b.doubt != nil && !w.doubted {
-		w.doubted = true
-		w.log.WithError(b.doubt).Warn("not known whether the trace is of the domain's QEMU")
+	if w.doubt = nil; b.doubt != nil {
+		w.doubt = because(reasonNoAccess, "not known whether the trace is of the domain's QEMU: "+b.doubt.Error())
 	}
 	if b.late > 0 {
 		w.edit(func(d *control.DomainStatus) { d.Units.Late += b.late })
@@ -49,8 +47,7 @@ func (w *watcher) unit(u unit.Unit) {
 	end := start + u.Duration
 	w.ledger.enter(start, end, w.use(u, start, end, &report), reasonAttaching)
 	if w.loss.observe(u.Lost > 0) {
-		w.report(incidentLoss, fmt.Sprintf("events were lost in %d of the last %d units: whatever happens in the domain may hide in that "+
-			"(larger buffers: lttng.sub_buffers)", w.loss.count, lossWindow))
+		w.report(incidentLoss, w.loss.text())
 	} else {
 		w.shut(incidentLoss)
 	}
@@ -72,8 +69,8 @@ func (w *watcher) unit(u unit.Unit) {
 // use learns or judges a unit, where it may, and fills in its report. It returns the code of the reason why the unit was not scored; empty: it was.
 func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport) string {
 	switch {
-	case w.foreign != nil:
-		return w.foreign.Code
+	case w.stranger() != nil:
+		return w.stranger().Code
 	case w.halted(start, end):
 		return reasonPaused
 	case w.booting(start, end):

@@ -56,7 +56,7 @@ type watcher struct {
 	reboots  reboots
 	ledger   ledger
 	recent   recent
-	doubted  bool            // it was logged that the QEMU's identity cannot be verified
+	doubt    *control.Reason // why it is not known whose the newest trace is; nil: the QEMU's
 	foreign  *control.Reason // why its process is not taken for its QEMU; nil: it is
 	usurped  *control.Reason // who else reports by its process ID; nil: nobody, as far as its own units tell
 	hardware libvirt.Hardware
