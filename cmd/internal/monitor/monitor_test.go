@@ -49,6 +49,7 @@ func (f *fakeSource) put(b batch) {
 	defer f.mu.Unlock()
 	f.next.registered = f.next.registered || b.registered
 	f.next.units = append(f.next.units, b.units...)
+	f.next.doubt = b.doubt
 }
 
 func (f *fakeSource) collect(context.Context) (batch, error) {
