@@ -56,9 +56,12 @@ type profileXML struct {
 	Text        string    `xml:",chardata"`
 }
 
-// SetProfile records a profile in the domain's live definition. Like SetState it waits for the domain's modify job. Errors: ErrNoDomain
-// when the domain does not run, ErrTooLarge.
+// SetProfile records a profile in the domain's live definition; the zero value removes what is there, as RemoveProfile does. Like SetState it
+// waits for the domain's modify job. Errors: ErrNoDomain when the domain does not run, ErrTooLarge.
 func (c *Connection) SetProfile(uuid string, p ProfileElement) error {
+	if p.Domain == "" && len(p.File) == 0 {
+		return c.RemoveProfile(uuid)
+	}
 	text, err := p.element()
 	if err != nil {
 		return fmt.Errorf("libvirt: domain %s: write profile element: %w", uuid, err)
@@ -68,6 +71,18 @@ func (c *Connection) SetProfile(uuid string, p ProfileElement) error {
 	})
 	if err != nil {
 		return elementError(uuid, "set profile", err)
+	}
+	return nil
+}
+
+// RemoveProfile takes the profile element out of the domain's live definition, so that a profile that is thrown away does not go where the domain
+// goes. That there is none is no error. Errors: ErrNoDomain when the domain does not run.
+func (c *Connection) RemoveProfile(uuid string) error {
+	err := c.with(uuid, func(d *golibvirt.Domain) error {
+		return d.SetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, "", prefix, ProfileURI, golibvirt.DOMAIN_AFFECT_LIVE)
+	})
+	if err != nil && !isCode(err, golibvirt.ERR_NO_DOMAIN_METADATA) {
+		return elementError(uuid, "remove profile", err)
 	}
 	return nil
 }

@@ -104,7 +104,26 @@ func TestProfile(t *testing.T) {
 	if _, err := c.Profile(d.UUID); !errors.Is(err, ErrGarbled) || !strings.Contains(err.Error(), d.UUID) {
 		t.Errorf("Profile = %v", err)
 	}
+	for name, remove := range map[string]func(string) error{
+		"RemoveProfile":         c.RemoveProfile,
+		"SetProfile of nothing": func(uuid string) error { return c.SetProfile(uuid, ProfileElement{}) },
+	} {
+		if err := c.SetProfile(d.UUID, want); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // that there is none is no error
+			if err := remove(d.UUID); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if p, err := c.Profile(d.UUID); p != nil || err != nil {
+				t.Errorf("Profile after %s = %+v, %v", name, p, err)
+			}
+		}
+	}
 	const nobody = "00000000-0000-0000-0000-000000000001"
+	if err := c.RemoveProfile(nobody); !errors.Is(err, ErrNoDomain) {
+		t.Errorf("RemoveProfile of no domain: %v", err)
+	}
 	if _, err := c.Profile(nobody); !errors.Is(err, ErrNoDomain) {
 		t.Errorf("Profile of no domain: %v", err)
 	}

@@ -102,6 +102,24 @@ func (d *Decider) Observe(anomalous, lossy bool) State {
 		d.recent <<= 1
 		d.quiet++
 	}
+	d.settle()
+	return d.state
+}
+
+// Configure puts other numbers in force and keeps what is known: the units of the past are
+// counted as the new numbers have it, and a state that is not Normal still lasts until the guest is
+// quiet. The error is that of [DeciderConfig.Validate], and nothing has changed.
+func (d *Decider) Configure(c DeciderConfig) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	d.config = c.withDefaults()
+	d.settle()
+	return nil
+}
+
+// settle works out the state after a unit, or after a change of the numbers.
+func (d *Decider) settle() {
 	switch count := d.count(); {
 	case d.state != Normal && d.quiet >= d.config.Quiet:
 		d.Reset()
@@ -110,7 +128,6 @@ func (d *Decider) Observe(anomalous, lossy bool) State {
 	case d.state == Normal && count >= d.config.Suspect:
 		d.state = Suspect
 	}
-	return d.state
 }
 
 // count is the number of anomalous units in the window.

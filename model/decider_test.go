@@ -53,6 +53,39 @@ func TestDecider(t *testing.T) {
 	}
 }
 
+// Other numbers count the same units anew; nothing is forgotten.
+func TestDeciderConfigure(t *testing.T) {
+	for _, tc := range []struct {
+		name, before  string
+		config        DeciderConfig
+		now           State
+		after, states string
+	}{
+		{"an alarm stays", "aaaqq", DeciderConfig{Quiet: 30}, Anomalous, "qqqqq", "AAAAA"},
+		{"a quieter window does not end it", "aaaqq", DeciderConfig{Window: 1, Alarm: 1}, Anomalous, "qqq", "AAn"},
+		{"it ends where it is quiet enough", "aaaqq", DeciderConfig{Quiet: 2}, Normal, "a", "n"},
+		{"units from before count", "aaqqqqq", DeciderConfig{}, Normal, "", ""},
+		{"in a wider window", "aqqqqaq", DeciderConfig{Window: 10}, Suspect, "a", "A"},
+		{"fewer make an alarm", "aa", DeciderConfig{Alarm: 2}, Anomalous, "q", "A"},
+	} {
+		d, err := NewDecider(DeciderConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(d, tc.before)
+		if err := d.Configure(tc.config); err != nil || d.State() != tc.now {
+			t.Errorf("%s: %v, %v; want %v", tc.name, d.State(), err, tc.now)
+		}
+		if got := run(d, tc.after); got != tc.states {
+			t.Errorf("%s: then %s gave %s, want %s", tc.name, tc.after, got, tc.states)
+		}
+		before := *d
+		if err := d.Configure(DeciderConfig{Window: 65}); err == nil || *d != before {
+			t.Errorf("%s: a bad window: %v, and the decider is %+v", tc.name, err, *d)
+		}
+	}
+}
+
 func TestDeciderConfig(t *testing.T) {
 	for _, c := range []DeciderConfig{
 		{Window: -1}, {Window: 65}, {Alarm: 6}, {Alarm: -1}, {Suspect: 4}, {Suspect: -1}, {Quiet: -1},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,6 +60,22 @@ func (s *Store) Load(uuid string) (*Profile, error) {
 
 // readProfile reads one file and checks that it belongs to the domain.
 func readProfile(path, uuid string) (*Profile, error) {
+	data, err := readFile(path, MaxFileBytes)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if !strings.EqualFold(p.Domain.UUID, uuid) {
+		return nil, fmt.Errorf("%w: %.64q", ErrOtherDomain, p.Domain.UUID)
+	}
+	return p, nil
+}
+
+// readFile reads a regular file of so many bytes at most. Errors wrap [ErrFormat], [ErrTooLarge] or the system's own.
+func readFile(path string, most int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0) // never wait for a FIFO's writer
 	if err != nil {
 		return nil, cause(err)
@@ -71,14 +88,14 @@ func readProfile(path, uuid string) (*Profile, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: not a regular file", ErrFormat)
 	}
-	p, err := Decode(f)
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, cause(err)
 	}
-	if !strings.EqualFold(p.Domain.UUID, uuid) {
-		return nil, fmt.Errorf("%w: %.64q", ErrOtherDomain, p.Domain.UUID)
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, most)
 	}
-	return p, nil
+	return data, nil
 }
 
 // cause strips the path of an fs error, which a ProfileError says already.
@@ -207,6 +224,29 @@ func (s *Store) Rollback(uuid string) (*Profile, error) {
 		return nil, &ProfileError{Op: "roll back", Path: path, Err: cause(err)}
 	}
 	return p, nil
+}
+
+// Retire makes the profile of a domain the previous one, so that there is none to load, and
+// [Store.Rollback] puts it back in force. That there is none is no error: then the previous one stays.
+func (s *Store) Retire(uuid string) error {
+	path, err := s.Path(uuid)
+	if err != nil {
+		return &ProfileError{Op: "retire", Path: s.dir, Err: err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = os.Rename(path, path+".prev")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_ = sweepUnits(strings.TrimSuffix(path, suffix)) // what is left is swept the next time
+		err = syncDir(s.dir)
+	}
+	if err != nil {
+		return &ProfileError{Op: "retire", Path: path, Err: cause(err)}
+	}
+	return nil
 }
 
 // Remove deletes the profile of a domain and the one before it, with the units that they were learnt

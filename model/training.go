@@ -3,13 +3,11 @@ package model
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // The units that a profile was learnt from are kept beside it, in a file whose name
@@ -52,26 +50,9 @@ func (s *Store) Units(p *Profile) ([]byte, error) {
 		return nil, &ProfileError{Op: "read units of", Path: path, Err: err}
 	}
 	path = unitsPath(strings.TrimSuffix(path, suffix), data)
-	units, err := readUnits(path)
+	units, err := readFile(path, MaxUnitsBytes)
 	if err != nil {
 		return nil, &ProfileError{Op: "read units of", Path: path, Err: err}
-	}
-	return units, nil
-}
-
-// readUnits reads a file of units, of a bounded size.
-func readUnits(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	units, err := io.ReadAll(io.LimitReader(f, MaxUnitsBytes+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(units) > MaxUnitsBytes {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, MaxUnitsBytes)
 	}
 	return units, nil
 }
@@ -90,7 +71,7 @@ func unitsPath(base string, profile []byte) string {
 func sweepUnits(base string) error {
 	var kept []string
 	for _, end := range []string{suffix, suffixPrevious} {
-		data, err := readProfileFile(base + end)
+		data, err := readFile(base+end, MaxFileBytes)
 		if err == nil {
 			kept = append(kept, unitsPath(base, data))
 		}
@@ -121,16 +102,6 @@ func unitsFiles(base string) ([]string, error) {
 		}
 	}
 	return files, err
-}
-
-// readProfileFile reads a profile file's bytes as far as one may have.
-func readProfileFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
 }
 
 // HasPrevious says whether there is a profile of a domain to roll back to; whether it can be used shows

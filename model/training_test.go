@@ -67,6 +67,44 @@ func TestStoreUnits(t *testing.T) {
 	}
 }
 
+// A profile that is thrown away can be rolled back to, with its units.
+func TestStoreRetire(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "profiles")
+	s := NewStore(dir)
+	if err := s.Retire(testUUID); err != nil {
+		t.Errorf("retire of nothing: %v", err)
+	}
+	if err := s.Retire("../x"); !errors.Is(err, ErrUUID) {
+		t.Errorf("retire of no UUID: %v", err)
+	}
+	first, _ := trained(t, 1, 40)
+	second, _ := trained(t, 2, 50)
+	if err := errors.Join(s.SaveWithUnits(first, []byte("first")), s.SaveWithUnits(second, []byte("second"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is none, and what is kept stays
+		if err := s.Retire(strings.ToUpper(testUUID)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Load(testUUID); !errors.Is(err, fs.ErrNotExist) || !s.HasPrevious(testUUID) {
+			t.Errorf("a profile is there: %v", err)
+		}
+		if ids, err := s.List(); err != nil || len(ids) != 0 {
+			t.Errorf("list %v, %v", ids, err)
+		}
+	}
+	if names := listDir(t, dir); len(names) != 2 {
+		t.Errorf("files %v; want the profile and its units", names)
+	}
+	back, err := s.Rollback(testUUID)
+	if err != nil || back.Training.Units != 50 || unitsOf(s, back) != "second" || s.HasPrevious(testUUID) {
+		t.Errorf("rolled back to %+v, %v", back, err)
+	}
+	if err := errors.Join(s.Retire(testUUID), s.SaveWithUnits(first, []byte("first"))); err != nil || !s.HasPrevious(testUUID) {
+		t.Errorf("the retired one is not before the new one: %v", err)
+	}
+}
+
 func unitsFile(t *testing.T, dir string) string {
 	t.Helper()
 	for _, name := range listDir(t, dir) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/judging"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
@@ -95,7 +96,7 @@ func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set
 	if len(columns.Missing) == len(p.Features) {
 		return errors.New("the trace has none of the events that the profile counts: it is no trace of a QEMU's device events, or the profile of other ones")
 	}
-	decider, err := model.NewDecider(model.DeciderConfig{})
+	judge, err := judging.New(model.DeciderConfig{}, set)
 	if err != nil {
 		return err
 	}
@@ -108,12 +109,14 @@ func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set
 		if !u.Full() {
 			continue
 		}
-		report, err := judgeUnit(p, set, columns.Apply(nil, u.Counts), u)
-		if err != nil {
+		report := control.UnitReport{
+			Domain: p.Domain.UUID, Name: p.Domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
+			Counts: map[string]uint64{},
+		}
+		if err := judge.Observe(p, columns.Apply(nil, u.Counts), &report); err != nil {
 			return err
 		}
-		decider.Observe(report.Anomalous, u.Lost > 0)
-		report.State = decider.State().String()
+		report.State = string(judge.State())
 		for i, n := range u.Counts {
 			if n > 0 {
 				report.Counts[f.Features[i]] = n
@@ -124,49 +127,6 @@ func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set
 		}
 	}
 	return nil
-}
-
-// What is said of an unusual unit.
-const (
-	explainFeatures = 5
-	sentenceParts   = 3
-)
-
-func judgeUnit(p *model.Profile, set *catalogue.Set, values []float64, u unit.Unit) (control.UnitReport, error) {
-	report := control.UnitReport{
-		Domain: p.Domain.UUID, Name: p.Domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
-		Counts: map[string]uint64{}, Judged: true,
-	}
-	judged := values
-	if u.Lost > 0 {
-		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
-		var err error
-		if judged, err = p.Complete(values); err != nil {
-			return report, err
-		}
-	}
-	verdict, err := p.Judge(judged)
-	if err != nil {
-		return report, err
-	}
-	report.Score, report.PValue, report.Anomalous = verdict.Score, verdict.PValue, verdict.Anomalous
-	list, err := p.Explain(values)
-	if err != nil {
-		return report, err
-	}
-	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, sentenceParts, set.Describe); report.Sentence == "" {
-			report.Sentence = "an unusual combination of usual counts"
-		}
-	}
-	for _, c := range list[:min(explainFeatures, len(list))] {
-		subsystem, words := set.Describe(c.Feature)
-		report.Explain = append(report.Explain, control.Variable{
-			Feature: c.Feature, Subsystem: subsystem, Words: words,
-			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
-		})
-	}
-	return report, nil
 }
 
 func writeJudged(w io.Writer, format output, u control.UnitReport) error {

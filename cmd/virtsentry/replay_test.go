@@ -217,3 +217,38 @@ func TestJudgedUnits(t *testing.T) {
 	}
 	golden(t, "replay-units.txt", out.String())
 }
+
+// Of units that lost events nobody says that they are normal.
+func TestJudgedLossyUnits(t *testing.T) {
+	data, err := os.ReadFile(profileOf(t, "tap_send"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := model.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := unit.File{Features: []string{"tap_send"}}
+	for i := range 5 {
+		f.Units = append(f.Units, unit.Unit{Start: int64(i) * int64(unit.Width), Duration: int64(unit.Width), Lost: 1000, Counts: []uint64{0}})
+	}
+	var out bytes.Buffer
+	set, _, err := setOf(catalogue.Version, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := judgeUnits(&out, "json", p, set, f); err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	for line := range bytes.Lines(out.Bytes()) {
+		var u control.UnitReport
+		if err := json.Unmarshal(line, &u); err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, u.State)
+	}
+	if diff := cmp.Diff([]string{"starting", "starting", "unknown", "unknown", "unknown"}, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}

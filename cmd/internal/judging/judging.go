@@ -1,0 +1,129 @@
+// Package judging says what a domain's units amount to. The daemon and the replay of a trace both ask it, so that they say the same of the same
+// units.
+package judging
+
+import (
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/model"
+)
+
+const (
+	explainFeatures = 5 // features that a report explains
+	sentenceParts   = 3 // of them, in words
+	// UnknownAfter is how many lossy units in a row that show no anomaly make a state unknown.
+	UnknownAfter = 3
+)
+
+// State is what the units so far say of a domain that has a profile.
+type State string
+
+// The states, as they are shown.
+const (
+	Unjudged  State = "starting"  // no unit has told anything yet
+	Normal    State = "normal"    // as its profile knows it
+	Suspect   State = "suspect"   // some unusual units, not yet enough
+	Anomalous State = "anomalous" // unusual for several units
+	Unknown   State = "unknown"   // events were lost: may be normal, may be not
+)
+
+// Judge judges one domain's full units, in the order of time, and decides on its state. It is not safe for concurrent use.
+type Judge struct {
+	set     *catalogue.Set // names the features in words
+	decider *model.Decider
+	seen    int    // units that have told something since the last gap
+	lossy   int    // lossy units in a row
+	why     string // what the newest anomalous unit was about
+}
+
+// New returns a judge that has seen nothing. The error is that of [model.DeciderConfig.Validate].
+func New(cfg model.DeciderConfig, set *catalogue.Set) (*Judge, error) {
+	decider, err := model.NewDecider(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Judge{set: set, decider: decider}, nil
+}
+
+// Configure puts other numbers in force and keeps what is known, [model.Decider.Configure].
+func (j *Judge) Configure(cfg model.DeciderConfig) error { return j.decider.Configure(cfg) }
+
+// Reset forgets all units: those to come are of another life, or judged by another profile.
+func (j *Judge) Reset() {
+	j.decider.Reset()
+	j.seen, j.lossy, j.why = 0, 0, ""
+}
+
+// Gap says that the units to come do not follow on those before, as after a time in which nothing was seen. An alarm stands until usual units
+// end it, but that all was usual before is no evidence for now.
+func (j *Judge) Gap() { j.seen, j.lossy = 0, 0 }
+
+// Seen is how many units have told something since the last Reset or Gap. A lossy unit that shows no anomaly tells nothing.
+func (j *Judge) Seen() int { return j.seen }
+
+// Lossy is how many units in a row, up to now, have lost events.
+func (j *Judge) Lossy() int { return j.lossy }
+
+// Why says in words what the newest anomalous unit was about.
+func (j *Judge) Why() string { return j.why }
+
+// State is what the units so far amount to. It is never Normal where no unit has shown that.
+func (j *Judge) State() State {
+	switch s := j.decider.State(); {
+	case s == model.Anomalous:
+		return Anomalous
+	case j.lossy >= UnknownAfter:
+		return Unknown
+	case s == model.Suspect:
+		return Suspect
+	case j.seen == 0:
+		return Unjudged
+	}
+	return Normal
+}
+
+// Observe judges a unit's counts, in the order of the profile's features, and fills in its report: all that follows from its verdict but the state.
+// report.Lost says whether it is lossy. The error is that of [model.Profile.Judge], and the unit then counts for nothing.
+func (j *Judge) Observe(p *model.Profile, values []float64, report *control.UnitReport) error {
+	lossy := report.Lost > 0
+	judged := values
+	if lossy {
+		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
+		var err error
+		if judged, err = p.Complete(values); err != nil {
+			return err
+		}
+	}
+	verdict, err := p.Judge(judged)
+	if err != nil {
+		return err
+	}
+	list, err := p.Explain(values)
+	if err != nil {
+		return err
+	}
+	j.decider.Observe(verdict.Anomalous, lossy)
+	if lossy {
+		j.lossy++
+	} else {
+		j.lossy = 0
+	}
+	if verdict.Anomalous || !lossy {
+		j.seen++
+	}
+	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
+	if verdict.Anomalous {
+		if report.Sentence = model.Sentence(list, sentenceParts, j.set.Describe); report.Sentence == "" {
+			report.Sentence = "an unusual combination of usual counts"
+		}
+		j.why = report.Sentence
+	}
+	for _, c := range list[:min(explainFeatures, len(list))] {
+		subsystem, words := j.set.Describe(c.Feature)
+		report.Explain = append(report.Explain, control.Variable{
+			Feature: c.Feature, Subsystem: subsystem, Words: words,
+			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
+		})
+	}
+	return nil
+}
