@@ -18,7 +18,8 @@ type Contribution struct {
 	UsualHigh float64 // 99 % quantile
 	// Deviation is the signed distance of log1p(Observed) from its training mean,
 	// in units of the feature's own usual spread: positive for more hits than
-	// usual.
+	// usual. Of what was never seen in training the spread is not known; half its
+	// Scale tells many hits of it before more of what there always is, and not a stray one.
 	Deviation float64
 	// Share is the feature's part, 0 to 1, in the unit's distance from the
 	// training units like it, with the features' usual moving together taken
@@ -77,10 +78,14 @@ func (p *Profile) Explain(values []float64) ([]Contribution, error) {
 	list := make([]Contribution, len(values))
 	for j, name := range p.Features {
 		u := p.Usual[j]
+		spread := u.Spread
+		if u.High == 0 {
+			spread /= 2
+		}
 		list[j] = Contribution{
 			Feature: name, Observed: values[j], Typical: u.Typical,
 			UsualLow: u.Low, UsualHigh: u.High,
-			Deviation: (math.Log1p(values[j]) - p.Scaling.Center[j]) / u.Spread,
+			Deviation: (math.Log1p(values[j]) - p.Scaling.Center[j]) / spread,
 			Share:     share[j],
 		}
 	}
