@@ -23,14 +23,23 @@ const (
 
 // Running lists the domains that have a QEMU process, paused ones included.
 func (c *Connection) Running() ([]Domain, error) {
+	return c.list("list running domains", golibvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+}
+
+// Domains lists all domains, also those that are defined and do not run.
+func (c *Connection) Domains() ([]Domain, error) {
+	return c.list("list all domains", 0)
+}
+
+func (c *Connection) list(operation string, which golibvirt.ConnectListAllDomainsFlags) ([]Domain, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.freed {
-		return nil, fmt.Errorf("libvirt: list running domains: %w", ErrClosed)
+		return nil, fmt.Errorf("libvirt: %s: %w", operation, ErrClosed)
 	}
-	list, err := c.conn.ListAllDomains(golibvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	list, err := c.conn.ListAllDomains(which)
 	if err != nil {
-		return nil, fmt.Errorf("libvirt: list running domains: %w", err)
+		return nil, fmt.Errorf("libvirt: %s: %w", operation, err)
 	}
 	found := make([]Domain, 0, len(list))
 	for i := range list {

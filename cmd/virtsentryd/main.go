@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
@@ -23,9 +24,11 @@ import (
 )
 
 func main() {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // first: an early one must not end the process
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := command().ExecuteContext(ctx)
+	err := command(hangup).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "virtsentryd:", err)
@@ -33,7 +36,8 @@ func main() {
 	}
 }
 
-func command() *cobra.Command {
+// command is the daemon's command line. Each value of hangup has it read its configuration again.
+func command(hangup <-chan os.Signal) *cobra.Command {
 	var file string
 	var stopped bool
 	c := &cobra.Command{
@@ -45,7 +49,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			read := func() (config.Config, error) { return config.Read(file, !c.Flags().Changed("config")) }
+			read := reader(file, !c.Flags().Changed("config"))
 			cfg, err := read()
 			if err != nil {
 				return err
@@ -61,7 +65,7 @@ func command() *cobra.Command {
 				}
 				return m.MarkStopped()
 			}
-			return run(c.Context(), cfg, read, log)
+			return run(c.Context(), cfg, read, hangup, log)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", config.DefaultFile, "configuration `FILE`")
@@ -70,7 +74,17 @@ func command() *cobra.Command {
 	return c
 }
 
-func run(ctx context.Context, cfg config.Config, read func() (config.Config, error), log *logrus.Logger) error {
+// reader reads the configuration, each time anew. A file that was there once is not optional any more: one that is just being replaced is no reason
+// to put the defaults in force.
+func reader(file string, optional bool) func() (config.Config, error) {
+	return func() (config.Config, error) {
+		cfg, err := config.Read(file, optional)
+		optional = optional && !slices.Contains(cfg.Files, file)
+		return cfg, err
+	}
+}
+
+func run(ctx context.Context, cfg config.Config, read func() (config.Config, error), hangup <-chan os.Signal, log *logrus.Logger) error {
 	listener, err := control.Listen(cfg.Control.Socket)
 	if err != nil {
 		return err
@@ -82,7 +96,7 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
-	go reload(ctx, m, read, log)
+	go reload(ctx, m, read, hangup, log)
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -101,11 +115,8 @@ func newMonitor(cfg config.Config, log *logrus.Logger) (*monitor.Monitor, error)
 	return monitor.New(cfg, set, engine(cfg.Judging.Engine), log), nil
 }
 
-// reload reads the configuration again on each SIGHUP, until ctx ends. One that is wrong changes nothing.
-func reload(ctx context.Context, m *monitor.Monitor, read func() (config.Config, error), log *logrus.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// reload reads the configuration again on each hangup, until ctx ends. One that is wrong changes nothing.
+func reload(ctx context.Context, m *monitor.Monitor, read func() (config.Config, error), hangup <-chan os.Signal, log *logrus.Logger) {
 	for {
 		select {
 		case <-ctx.Done():

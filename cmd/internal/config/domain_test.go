@@ -145,16 +145,17 @@ func TestNeedsRestart(t *testing.T) {
 	}{
 		"nothing": {Default(), nil},
 		"at run time": {change(func(c *Config) {
-			c.Learning.Units, c.Judging.Nu, c.Hooks.Dir, c.Hooks.Timeout, c.Log.Level = 90, 0.5, "/x", 1, "debug"
+			c.Learning.Units, c.Judging.Nu, c.Log.Level = 90, 0.5, "debug"
 			c.Domains, c.Files = []Match{{Name: "*"}}, []string{"/x"}
 		}), nil},
 		"restart": {
 			change(func(c *Config) {
-				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket, c.Hooks.Pokes = Libvirt{"x", "/x"}, LTTng{"/x", "/x", 1, 1, 1, 1}, "/x", "/x", "/x"
+				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket = Libvirt{"x", "/x"}, LTTng{"/x", "/x", 1, 1, 1, 1}, "/x", "/x"
+				c.Hooks = Hooks{"/x", 1, "/x"}
 				c.Log.Format, c.Judging.Engine, c.Log.Level = "json", EngineLibSVMGo, "debug"
 			}),
 			[]string{
-				"control.socket", "hooks.pokes", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes", "lttng.features",
+				"control.socket", "hooks.dir", "hooks.pokes", "hooks.timeout", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes", "lttng.features",
 				"lttng.output_dir", "lttng.sub_buffer_bytes", "lttng.sub_buffers", "lttng.total_buffer_bytes", "profiles.dir",
 			},
 		},

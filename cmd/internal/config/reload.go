@@ -11,7 +11,7 @@ func (c Config) AtRunTime(n Config) Config {
 	n.LTTng = c.LTTng
 	n.Profiles.Dir = c.Profiles.Dir
 	n.Control.Socket = c.Control.Socket
-	n.Hooks.Pokes = c.Hooks.Pokes
+	n.Hooks = c.Hooks
 	n.Log.Format = c.Log.Format
 	n.Judging.Engine = c.Judging.Engine
 	return n

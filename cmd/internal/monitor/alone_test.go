@@ -53,10 +53,10 @@ func newSingle(t *testing.T, cfg config.Config) *single {
 // begin attaches to a guest that runs.
 func (s *single) begin() {
 	s.t.Helper()
-	if err := s.tryAttach(); err != nil {
+	if err := s.tryAttach(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.resume()
+	s.resume(now())
 }
 
 // observe hands units over.
@@ -140,8 +140,8 @@ func TestDisabledHasNoIncidents(t *testing.T) {
 // An anomaly has ended when it was seen to end, and not when nothing is seen.
 func TestAnomalyEndsSeen(t *testing.T) {
 	for name, then := range map[string]func(*single){
-		"paused":      func(s *single) { s.pause() },
-		"rebooted":    func(s *single) { s.settings.Learning.Starting = config.Duration(time.Minute); s.reboot() },
+		"paused":      func(s *single) { s.pause(now()) },
+		"rebooted":    func(s *single) { s.settings.Learning.Starting = config.Duration(time.Minute); s.reboot(now()) },
 		"daemon gone": func(s *single) { s.failed(lttng.ErrNoSessionDaemon) },
 		"disk plugged": func(s *single) {
 			s.setHardware(libvirt.Hardware{Machine: "pc", Devices: []libvirt.Device{{Kind: "disk"}}})

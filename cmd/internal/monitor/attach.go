@@ -34,9 +34,17 @@ const (
 // whether there is one.
 func (w *watcher) attach(ctx context.Context) bool {
 	for wait := attachRetry; ; wait = min(2*wait, attachMost) {
-		err := w.tryAttach()
-		if err == nil {
+		err := w.tryAttach(ctx)
+		switch {
+		case err == nil:
 			return true
+		case ctx.Err() != nil:
+			return false
+		case w.gone():
+			w.log.Info("its QEMU has ended")
+			return false
+		case errors.Is(err, lttng.ErrNoSessionDaemon): // to ask for it is cheap
+			wait = attachRetry
 		}
 		w.blindness(attachReason(err))
 		w.complain(err, "not attached; trying again")
@@ -46,8 +54,9 @@ func (w *watcher) attach(ctx context.Context) bool {
 	}
 }
 
-func (w *watcher) tryAttach() error {
-	proc, err := w.m.processes.Find(w.domain)
+// tryAttach attaches a source to the domain's process. What was wrong before is over when the source has given something.
+func (w *watcher) tryAttach(ctx context.Context) error {
+	proc, err := w.find()
 	if err != nil {
 		return err
 	}
@@ -55,7 +64,7 @@ func (w *watcher) tryAttach() error {
 	if err != nil {
 		return err
 	}
-	s, err := w.m.attach(w.domain, proc)
+	s, err := w.obtain(ctx, proc)
 	if err != nil {
 		return err
 	}
@@ -68,8 +77,8 @@ func (w *watcher) tryAttach() error {
 		if w.restored, err = w.m.processes.Restored(proc); err != nil {
 			w.log.WithError(err).Warn("not known whether the guest was restored: it boots, presumably")
 		}
-		if w.ran { // libvirt was quicker
-			w.resume()
+		if w.ran && !w.paused { // libvirt was quicker
+			w.resume(now)
 		}
 		w.ledger.open(now - int64(age))
 		if before = reasonBooting; missed > 0 {
@@ -79,7 +88,6 @@ func (w *watcher) tryAttach() error {
 	w.ledger.fill(now, before)
 	w.source, w.attached, w.heard = &patient{source: s}, time.Now(), false
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
-	w.blind, w.failures, w.trouble = nil, 0, ""
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
 	}

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -12,27 +13,55 @@ import (
 	"github.com/virtsentry/virtsentry/libvirt"
 )
 
-func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
+// timed is an event and when it came: CLOCK_MONOTONIC, nanoseconds.
+type timed struct {
+	libvirt.Event
+	at int64
+}
+
+// eventQueue bounds the events whose time is known and that wait, as libvirt may answer no question for long.
+const eventQueue = 256
+
+// clock notes when events come, until ctx ends.
+func clock(ctx context.Context, events <-chan libvirt.Event, out chan<- timed) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-events:
+			select {
+			case out <- timed{e, now()}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// event takes an event that came then (CLOCK_MONOTONIC, nanoseconds).
+func (m *Monitor) event(ctx context.Context, e libvirt.Event, at int64) {
 	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
 	switch e.Kind {
 	case libvirt.Started:
 		m.watch(ctx, e.Domain)
 		m.policy(e.Domain.UUID)
-		m.bring(e.Domain.UUID)
+		m.askProfile(e.Domain.UUID, true)
 		m.hardware(e.Domain.UUID)
-		// What was said of a domain that was still being started may have been refused.
-		if w := m.watcher(e.Domain.UUID); w != nil {
-			w.record.retry()
-			w.publish.retry()
-		}
-		m.activity(e.Domain.UUID)
+		m.retry(e.Domain.UUID)
+		m.activity(e.Domain.UUID, at)
 	case libvirt.Stopped:
 		m.stopped(ctx, e.Domain)
-	case libvirt.Suspended, libvirt.Resumed:
-		m.activity(e.Domain.UUID)
+	case libvirt.Suspended:
+		// It may go on already; but it has stood still.
+		if w := m.watcher(e.Domain.UUID); w != nil {
+			w.news.tell(func(t *notice) { t.act(true, at) })
+		}
+		m.activity(e.Domain.UUID, now())
+	case libvirt.Resumed:
+		m.activity(e.Domain.UUID, at)
 	case libvirt.Rebooted:
 		if w := m.watcher(e.Domain.UUID); w != nil {
-			w.do(w.reboot)
+			w.news.tell(func(t *notice) { t.reboot(at) })
 		}
 	case libvirt.PolicyChanged, libvirt.Defined:
 		m.policy(e.Domain.UUID)
@@ -45,29 +74,48 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event) {
 
 // reconcile makes the watched domains those that run.
 func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
+	m.mu.Lock()
+	old := maps.Clone(m.watchers) // those that are younger than the list may be of domains that are not in it
+	m.mu.Unlock()
+	at := now()
 	domains, err := conn.Running()
 	if err != nil {
 		m.log.WithError(err).Warn("could not read the running domains")
 		return
 	}
 	for _, d := range domains {
+		m.policy(d.UUID) // first: it may say that the domain is not to be watched
 		m.watch(ctx, d)
-		m.policy(d.UUID)
-		m.bring(d.UUID)
-		m.activity(d.UUID)
+		m.askProfile(d.UUID, false)
+		m.activity(d.UUID, at)
 		m.hardware(d.UUID)
 		m.verify(d.UUID)
+		m.retry(d.UUID)
 	}
-	m.mu.Lock()
-	var gone []string
-	for uuid := range m.watchers {
+	for uuid, w := range old {
 		if !slices.ContainsFunc(domains, func(d libvirt.Domain) bool { return d.UUID == uuid }) {
-			gone = append(gone, uuid)
+			w.stop()
 		}
 	}
-	m.mu.Unlock()
-	for _, uuid := range gone {
-		m.unwatch(uuid)
+	m.forgetPolicies(conn)
+}
+
+// retry has written again what was refused of a domain that libvirt did not know to run yet.
+func (m *Monitor) retry(uuid string) {
+	if w := m.watcher(uuid); w != nil {
+		w.record.retry()
+		w.publish.retry()
+	}
+}
+
+// askProfile looks whether a domain has brought a profile along: when it starts, and otherwise once for each connection.
+func (m *Monitor) askProfile(uuid string, started bool) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil {
+		return
+	}
+	if before := w.asked.Swap(conn); started || before != conn {
+		m.bring(uuid)
 	}
 }
 
@@ -105,6 +153,7 @@ func (m *Monitor) listen(ctx context.Context, helpers *sync.WaitGroup) <-chan st
 			case p := <-listener.Pokes():
 				m.log.WithFields(logrus.Fields{"domain": p.Domain, "operation": p.Operation}).Debug("poke")
 			case <-listener.Lost():
+				m.log.WithField("missed", listener.Missed()).Debug("pokes were missed")
 			}
 			select {
 			case look <- struct{}{}:
@@ -170,8 +219,8 @@ func (m *Monitor) stopped(ctx context.Context, d libvirt.Domain) {
 	m.unwatch(d.UUID)
 }
 
-// activity tells a watcher whether its domain is paused: read again, as the event may be old.
-func (m *Monitor) activity(uuid string) {
+// activity tells a watcher whether its domain is paused, since then: read again, as the event may be old.
+func (m *Monitor) activity(uuid string, at int64) {
 	w, conn := m.watcher(uuid), m.connection()
 	if w == nil || conn == nil {
 		return
@@ -181,11 +230,8 @@ func (m *Monitor) activity(uuid string) {
 		m.log.WithError(err).Warn("could not read whether a domain is paused")
 		return
 	}
-	switch now {
-	case libvirt.Paused:
-		w.do(w.pause)
-	case libvirt.Running:
-		w.do(w.resume)
+	if now != libvirt.Inactive {
+		w.news.tell(func(t *notice) { t.act(now == libvirt.Paused, at) })
 	}
 }
 
@@ -201,7 +247,7 @@ func (m *Monitor) hardware(uuid string) {
 	case err != nil:
 		m.log.WithError(err).Warn("could not read what a domain has")
 	default:
-		w.do(func() { w.setHardware(h) })
+		w.news.tell(func(t *notice) { t.hardware = &h })
 	}
 }
 
@@ -224,6 +270,6 @@ func (m *Monitor) verify(uuid string) {
 	}
 	// A write that began meanwhile is not somebody else's.
 	if w.record.settled() == want {
-		w.do(w.rewrite)
+		w.news.tell(func(t *notice) { t.rewrite = true })
 	}
 }

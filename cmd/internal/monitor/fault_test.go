@@ -19,7 +19,7 @@ func TestFailingCollections(t *testing.T) {
 	b := newBench(t, testConfig(t))
 	b.await(stateLearning, "")
 	first := b.source
-	second := &fakeSource{next: batch{registered: true}}
+	second := &fakeSource{next: batch{registered: true, units: load(1, time.Now(), 1, 0)}}
 	b.mu.Lock()
 	b.source = second
 	b.mu.Unlock()
@@ -40,7 +40,7 @@ func TestLateStopped(t *testing.T) {
 	b := newBench(t, testConfig(t))
 	b.await(stateLearning, "")
 	w := b.watcher(b.domain.UUID)
-	b.event(t.Context(), libvirt.Event{Kind: libvirt.Stopped, Domain: b.domain})
+	b.event(t.Context(), libvirt.Event{Kind: libvirt.Stopped, Domain: b.domain}, now())
 	time.Sleep(100 * time.Millisecond)
 	if now := b.watcher(b.domain.UUID); now != w || w.stopping.Load() {
 		t.Errorf("watcher %p, stopping %v; want the same one, not stopping", now, w.stopping.Load())

@@ -23,28 +23,29 @@ func (w *watcher) halted(start, end int64) bool {
 	return end > w.pausedAt && start < w.resumed
 }
 
-func (w *watcher) pause() {
+// pause says that the guest's CPUs stand still since then (CLOCK_MONOTONIC, nanoseconds).
+func (w *watcher) pause(at int64) {
 	if !w.paused {
-		w.paused, w.pausedAt = true, now()
+		w.paused, w.pausedAt = true, at
 	}
 	w.refresh()
 }
 
-func (w *watcher) resume() {
+// resume says that the guest's CPUs run since then (CLOCK_MONOTONIC, nanoseconds).
+func (w *watcher) resume(at int64) {
 	if w.paused {
-		w.paused, w.resumed = false, now()
+		w.paused, w.resumed = false, at
 	}
 	if w.ran = true; w.restored {
 		w.restored = false
-		w.boot.over, w.boot.until = true, now()
+		w.boot.over, w.boot.until = true, at
 		w.log.Info("a guest that was restored or has migrated does not boot")
 	}
 	w.refresh()
 }
 
-// reboot says that the guest was reset within its QEMU, and boots again.
-func (w *watcher) reboot() {
-	at := now()
+// reboot says that the guest was reset within its QEMU then (CLOCK_MONOTONIC, nanoseconds), and boots again.
+func (w *watcher) reboot(at int64) {
 	if !w.reboots.add(at) {
 		return
 	}

@@ -90,7 +90,7 @@ func TestReboot(t *testing.T) {
 	b.await(stateNormal, "")
 	cfg.Learning.Starting = config.Duration(time.Hour)
 	b.Reload(cfg)
-	b.event(t.Context(), libvirt.Event{Kind: libvirt.Rebooted, Domain: b.domain})
+	b.event(t.Context(), libvirt.Event{Kind: libvirt.Rebooted, Domain: b.domain}, now())
 	b.await(stateStarting, reasonBooting)
 	judged := b.within("status", func(control.DomainStatus) bool { return true }).Units.Judged
 	b.source.put(batch{units: load(20, time.Now().Add(time.Minute), 50, 0)}) // what booting looks like

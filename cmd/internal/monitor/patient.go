@@ -53,6 +53,18 @@ func (p *patient) at(t int64) int64 { return p.source.at(t) }
 
 func (p *patient) memory() uint64 { return p.source.memory() }
 
+// within runs f on a goroutine of its own and waits for it no longer than limit. Errors: those of f; errSilent, and f goes on.
+func within(limit time.Duration, f func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- f() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return errSilent
+	}
+}
+
 // call starts f, unless a call is under way, and waits for its result until ctx ends.
 func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, error) {
 	if p.pending == nil {

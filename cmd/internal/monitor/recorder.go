@@ -27,8 +27,9 @@ type recorder[T any] struct {
 	mu      sync.Mutex // guards what follows
 	pending []T
 	writing bool
-	written *T // the last one that libvirt took
-	refused *T // the last one, when the domain did not run (yet, or any more)
+	written *T   // the last one that libvirt took
+	refused *T   // the last one, when the domain did not run (yet, or any more)
+	over    bool // nothing more is to be written
 	wake    chan struct{}
 	trouble string // the last failure that was logged; flush's own
 }
@@ -40,23 +41,42 @@ func newRecorder[T any](what string, write func(T) error, log logrus.FieldLogger
 // put hands an element over and never blocks.
 func (r *recorder[T]) put(s T) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
 	if len(r.pending) == recordBacklog {
 		r.pending = r.pending[:0]
 	}
 	r.pending = append(r.pending, s)
-	r.mu.Unlock()
 	r.poke()
 }
 
 // retry writes again what was refused because the domain did not run.
 func (r *recorder[T]) retry() {
 	r.mu.Lock()
-	if r.refused != nil && len(r.pending) == 0 && !r.writing { // else there is newer news
+	defer r.mu.Unlock()
+	if r.refused == nil || r.over {
+		return
+	}
+	if len(r.pending) == 0 && !r.writing { // else there is newer news
 		r.pending = append(r.pending, *r.refused)
 	}
 	r.refused = nil
-	r.mu.Unlock()
 	r.poke()
+}
+
+// discard forgets what is still to be written, and lets nothing more be: the domain may be in its next life already, of which others tell.
+func (r *recorder[T]) discard() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over, r.pending, r.refused = true, nil, nil
+}
+
+func (r *recorder[T]) discarded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
 }
 
 func (r *recorder[T]) poke() {
@@ -76,39 +96,41 @@ func (r *recorder[T]) settled() *T {
 	return r.written
 }
 
-// run writes until ctx ends, and then the newest of what is left, for a short time.
+// run writes until ctx ends, and then the newest of what is left, for no longer than recordLast. A write that libvirt holds up longer goes on by
+// itself, and is the last one.
 func (r *recorder[T]) run(ctx context.Context) {
-	for {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.work(ctx)
+	}()
+	<-ctx.Done()
+	if r.discarded() {
+		return
+	}
+	select {
+	case <-ended:
+	case <-time.After(recordLast):
+		r.discard()
+		r.log.Warnf("the last %s was not recorded in time", r.what)
+	}
+}
+
+// work writes until ctx has ended and nothing is left.
+func (r *recorder[T]) work(ctx context.Context) {
+	for ctx.Err() == nil {
 		wait := r.flush()
 		select {
 		case <-ctx.Done():
-			r.last()
-			return
 		case <-r.wake:
 		case <-timer(wait):
 		}
 	}
-}
-
-// last writes the newest state that is left, and waits for it no longer than recordLast.
-func (r *recorder[T]) last() {
 	r.mu.Lock()
-	if n := len(r.pending); n > 1 {
-		r.pending = r.pending[n-1:]
-	}
+	r.pending = r.pending[max(0, len(r.pending)-1):]
 	r.mu.Unlock()
-	written := make(chan struct{})
-	end := time.Now().Add(recordLast)
-	go func() {
-		defer close(written)
-		for r.flush() > 0 && time.Now().Before(end) {
-			time.Sleep(recordRetry / 10)
-		}
-	}()
-	select {
-	case <-written:
-	case <-time.After(recordLast):
-		r.log.Warnf("the last %s was not recorded in time", r.what)
+	for r.flush() > 0 {
+		time.Sleep(recordRetry / 10)
 	}
 }
 
@@ -132,7 +154,7 @@ func (r *recorder[T]) flush() time.Duration {
 		r.refused = nil
 		if err == nil {
 			r.written = &s
-		} else if errors.Is(err, libvirt.ErrNoDomain) {
+		} else if errors.Is(err, libvirt.ErrNoDomain) && !r.over {
 			r.refused = &s
 		}
 		r.mu.Unlock()
@@ -151,7 +173,7 @@ func (r *recorder[T]) flush() time.Duration {
 				r.log.WithError(err).Warnf("the %s was not recorded; trying again", r.what)
 			}
 			r.mu.Lock()
-			if len(r.pending) == 0 {
+			if len(r.pending) == 0 && !r.over {
 				r.pending = append(r.pending, s)
 			}
 			r.mu.Unlock()

@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
@@ -16,6 +18,41 @@ type policy struct {
 
 // errNoEffect says that a policy asks for what this version cannot do.
 var errNoEffect = errors.New("policy element: false-alarms-per-day and overhead-percent have no effect in this version; the rest of it is in force")
+
+// readPolicies reads the policy elements of all domains, also of those that do not run: one that is not to be watched is not attached to when
+// it starts.
+func (m *Monitor) readPolicies(conn *libvirt.Connection) {
+	domains, err := conn.Domains()
+	if err != nil {
+		m.log.WithError(err).Warn("the policies of domains that do not run are read when these start")
+		return
+	}
+	for _, d := range domains {
+		m.policy(d.UUID)
+	}
+}
+
+// forgetPolicies forgets the policies of domains that libvirt does not know any more.
+func (m *Monitor) forgetPolicies(conn *libvirt.Connection) {
+	m.policyMu.Lock()
+	old := slices.Collect(maps.Keys(m.policies)) // a domain that is defined only now is not in the list perhaps
+	m.policyMu.Unlock()
+	if len(old) == 0 {
+		return
+	}
+	domains, err := conn.Domains()
+	if err != nil {
+		m.log.WithError(err).Debug("not known which domains there are")
+		return
+	}
+	m.policyMu.Lock()
+	defer m.policyMu.Unlock()
+	for _, uuid := range old {
+		if !slices.ContainsFunc(domains, func(d libvirt.Domain) bool { return d.UUID == uuid }) {
+			delete(m.policies, uuid)
+		}
+	}
+}
 
 // settings are those of one domain: of the configuration, and of its policy element. Where the policy is wrong, they are those without it, and
 // an error comes with them.
@@ -35,20 +72,18 @@ func (m *Monitor) Reload(cfg config.Config) []string {
 	} else {
 		m.log.Info("the configuration was read again")
 	}
-	m.live.Store(&cfg)
+	now := m.cfg.AtRunTime(cfg)
+	m.live.Store(&now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, w := range m.watchers {
-		m.configure(w)
+		w.configureSoon()
 	}
 	return late
 }
 
-// configure hands a watcher the settings that are in force now.
-func (m *Monitor) configure(w *watcher) {
-	s, err := m.settings(w.domain)
-	w.do(func() { w.configure(s, err) })
-}
+// configureSoon has a watcher work out its settings again. It does so itself: so the last ones to be in force are the last ones to be given.
+func (w *watcher) configureSoon() { w.news.tell(func(t *notice) { t.settings = true }) }
 
 // policy reads a domain's policy element and puts it in force.
 func (m *Monitor) policy(uuid string) {
@@ -77,7 +112,7 @@ func (m *Monitor) policy(uuid string) {
 	}
 	m.policyMu.Unlock()
 	if w := m.watcher(uuid); w != nil {
-		m.configure(w)
+		w.configureSoon()
 	}
 }
 

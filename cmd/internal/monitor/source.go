@@ -72,6 +72,9 @@ type ustSource struct {
 
 // attachUST makes and starts a session on a domain's QEMU.
 func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
+	if !lttng.Alive() {
+		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, lttng.ErrNoSessionDaemon)
+	}
 	size, bytes, err := m.buffers.reserve(m.cfg.LTTng.SubBufferBytes, m.cfg.LTTng.SubBuffers)
 	if err != nil {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
@@ -248,9 +251,10 @@ func monotonic() uint64 {
 // now reads CLOCK_MONOTONIC, nanoseconds.
 func now() int64 { return int64(monotonic()) }
 
-// clear ends the sessions that an earlier daemon with the same output directory left behind.
+// clear ends the sessions that an earlier daemon with the same output directory left behind. Errors: errSilent, when the session daemon hangs; then
+// nothing more is asked of it.
 func (m *Monitor) clear() error {
-	sessions, err := lttng.Sessions()
+	sessions, err := listSessions()
 	if errors.Is(err, lttng.ErrNoSessionDaemon) {
 		err = nil // sessions do not outlive their daemon; their files do
 	}
@@ -259,7 +263,11 @@ func (m *Monitor) clear() error {
 			continue
 		}
 		m.log.WithField("session", s.Name).Info("ending a session of an earlier daemon")
-		err = errors.Join(err, lttng.DestroySession(s.Name))
+		destroyErr := within(closeLimit, func() error { return lttng.DestroySession(s.Name) })
+		err = errors.Join(err, destroyErr)
+		if errors.Is(destroyErr, errSilent) {
+			break
+		}
 	}
 	left, globErr := filepath.Glob(filepath.Join(m.cfg.LTTng.OutputDir, sessionPrefix+"*"))
 	err = errors.Join(err, globErr)
@@ -267,4 +275,18 @@ func (m *Monitor) clear() error {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
+}
+
+// listSessions lists the recording sessions of all programs. Errors: errSilent, too.
+func listSessions() ([]lttng.SessionInfo, error) {
+	list := make(chan []lttng.SessionInfo, 1)
+	err := within(closeLimit, func() error {
+		sessions, err := lttng.Sessions()
+		list <- sessions
+		return err
+	})
+	if errors.Is(err, errSilent) {
+		return nil, err
+	}
+	return <-list, err
 }

@@ -31,8 +31,10 @@ type watcher struct {
 	record    *recorder[libvirt.State]
 	publish   *recorder[libvirt.ProfileElement]
 
-	requests chan func()
-	look     chan struct{} // there may be a process now: attach at once
+	requests chan func() // what somebody waits for
+	news     *news
+	look     chan struct{}                      // there may be a process now: attach at once
+	asked    atomic.Pointer[libvirt.Connection] // that was asked what profile the domain has brought along
 	cancel   context.CancelFunc
 	stopping atomic.Bool
 	done     chan struct{}
@@ -44,6 +46,7 @@ type watcher struct {
 	ran      bool // libvirt has said that the guest's CPUs run
 	restored bool // the guest ran before, and goes on: it does not boot
 	source   source
+	attempt  *attempt // to make a source, which has not ended yet
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
 	paused   bool
@@ -79,7 +82,7 @@ func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	}
 	w := &watcher{
 		domain: d, m: m, log: log, judge: j, settings: settings,
-		requests: make(chan func(), requestQueue), look: make(chan struct{}, 1), done: make(chan struct{}),
+		requests: make(chan func(), requestQueue), news: newNews(), look: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	w.record = newRecorder("state", func(s libvirt.State) error { return m.setState(d.UUID, s) }, log)
 	w.publish = newRecorder("profile", func(e libvirt.ProfileElement) error { return m.setProfile(d.UUID, e) }, log)
@@ -102,10 +105,20 @@ func (w *watcher) number(id int) {
 	}
 }
 
-// stop makes run return, soon.
+// stop makes run return, soon. Unless the daemon ends, the domain has stopped: what was still to be written of it would be written into its
+// next life.
 func (w *watcher) stop() {
 	w.stopping.Store(true)
+	if !w.m.ending.Load() {
+		w.silence()
+	}
 	w.cancel()
+}
+
+// silence lets nothing more be written into the domain's metadata.
+func (w *watcher) silence() {
+	w.record.discard()
+	w.publish.discard()
 }
 
 // stale says whether the watcher is about to end: it was stopped, or its process is gone.
@@ -116,7 +129,7 @@ func (w *watcher) stale() bool {
 	return w.stopping.Load() || proc.PID != 0 && !w.m.processes.Alive(proc)
 }
 
-// do runs f on the watcher's goroutine, soon. It says false when too much is waiting already.
+// do runs f on the watcher's goroutine, soon. It says false when too much is waiting already: for what must not be lost, there is news.
 func (w *watcher) do(f func()) bool {
 	select {
 	case w.requests <- f:
@@ -139,12 +152,13 @@ func (w *watcher) run(ctx context.Context, before <-chan struct{}) {
 	w.refresh()
 	for w.watch(ctx, before) {
 	}
-	if before != nil {
-		<-before
-	}
+	w.abandon()
+	w.await(before)
 	// Where the whole daemon ends and the guest goes on, nobody watches it from now on. In other cases somebody does, or there is none.
-	if w.m.ending.Load() && (w.proc.PID == 0 || w.m.processes.Alive(w.proc)) {
+	if w.m.ending.Load() && !w.gone() {
 		w.blindness(because(reasonStopped, "virtsentryd has stopped watching"))
+	} else {
+		w.silence()
 	}
 	w.log.Info("detached")
 }
@@ -155,14 +169,40 @@ func (w *watcher) watch(ctx context.Context, before <-chan struct{}) bool {
 		return w.idle(ctx)
 	}
 	if !w.attach(ctx) {
-		return ctx.Err() == nil
+		w.abandon()
+		return ctx.Err() == nil && !w.gone()
 	}
-	if before != nil {
-		<-before
-	}
+	w.await(before)
 	w.loop(ctx)
 	w.detach()
-	return ctx.Err() == nil && w.m.processes.Alive(w.proc)
+	return ctx.Err() == nil && !w.gone()
+}
+
+// gone says whether the process that is watched has ended.
+func (w *watcher) gone() bool { return w.proc.PID != 0 && !w.m.processes.Alive(w.proc) }
+
+// find finds the domain's process. One that follows the process that is watched belongs to the domain's next life, which has its own watcher.
+// Errors: qemu.ErrNoProcess.
+func (w *watcher) find() (qemu.Process, error) {
+	p, err := w.m.processes.Find(w.domain)
+	if err == nil && w.proc.PID != 0 && p != w.proc {
+		return p, fmt.Errorf("domain %s: process %d has ended, another one follows: %w", w.domain.UUID, w.proc.PID, qemu.ErrNoProcess)
+	}
+	return p, err
+}
+
+// await serves requests until before is closed; nil is.
+func (w *watcher) await(before <-chan struct{}) {
+	for before != nil {
+		select {
+		case <-before:
+			return
+		case f := <-w.requests:
+			f()
+		case <-w.news.wake:
+			w.heed()
+		}
+	}
 }
 
 // idle waits until the domain is to be watched. It says false when ctx or the domain's process has ended.
@@ -172,7 +212,7 @@ func (w *watcher) idle(ctx context.Context) bool {
 		if !w.sleep(ctx, unit.Width, nil) {
 			return false
 		}
-		if _, err := w.m.processes.Find(w.domain); errors.Is(err, qemu.ErrNoProcess) {
+		if _, err := w.find(); errors.Is(err, qemu.ErrNoProcess) {
 			return false
 		}
 	}
@@ -197,6 +237,8 @@ func (w *watcher) sleep(ctx context.Context, d time.Duration, wake <-chan struct
 			return false
 		case f := <-w.requests:
 			f()
+		case <-w.news.wake:
+			w.heed()
 		case <-wake:
 			return true
 		case <-t.C:
