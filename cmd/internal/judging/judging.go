@@ -10,7 +10,8 @@ import (
 
 const (
 	explainFeatures = 5 // features that a report explains
-	sentenceParts   = 3 // of them, in words
+	// SentenceParts is how many of them make a sentence.
+	SentenceParts = 3
 	// UnknownAfter is how many lossy units in a row that show no anomaly make a state unknown.
 	UnknownAfter = 3
 )
@@ -113,7 +114,7 @@ func (j *Judge) Observe(p *model.Profile, values []float64, report *control.Unit
 	}
 	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
 	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, sentenceParts, j.set.Describe); report.Sentence == "" {
+		if report.Sentence = model.Sentence(list, SentenceParts, j.set.Describe); report.Sentence == "" {
 			report.Sentence = "an unusual combination of usual counts"
 		}
 		j.why = report.Sentence

@@ -55,10 +55,11 @@ func (m *Monitor) Learn(ref string, units int) error {
 	if w == nil {
 		return fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
 	}
-	if !w.do(func() { w.relearn(units) }) {
-		return fmt.Errorf("%w: domain %s is busy; try again", control.ErrRefused, d.Name)
-	}
-	return nil
+	return w.ask(func() error {
+		err := told(ref, w.judge.relearn(units))
+		w.refresh()
+		return err
+	})
 }
 
 // Subscribe delivers all units to come, control.Backend.

@@ -52,7 +52,7 @@ func TestStatusWhileJudging(t *testing.T) {
 	b := newBench(t, testConfig(t))
 	b.await(stateLearning, "")
 	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
-	b.await(stateNormal, "")
+	b.await(stateStarting, reasonNoUnit)
 	ctx, stop := context.WithCancel(t.Context())
 	var reader sync.WaitGroup
 	reader.Go(func() {

@@ -73,11 +73,6 @@ func (w *watcher) configure(s config.Domain, wrong error) {
 	w.refresh()
 }
 
-func (w *watcher) relearn(units int) {
-	w.judge.relearn(units)
-	w.refresh()
-}
-
 func (w *watcher) blindness(why *control.Reason) {
 	w.blind = why
 	w.refresh()

@@ -6,24 +6,22 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/judging"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
 
-const (
-	explainFeatures = 5 // features that a report explains
-	sentenceParts   = 3 // of them, in words
-	// unknownAfter is how many lossy units in a row that show no anomaly make a state unknown.
-	unknownAfter = 3
-)
+// sentenceParts is how many features the state element explains: those of the sentence.
+const sentenceParts = judging.SentenceParts
 
-// judge learns one domain's profile, judges its units by it and decides on its state. Not safe for concurrent use.
+// judge learns one domain's profile and has its units judged by it. Not safe for concurrent use, but for looked.
 type judge struct {
 	domain libvirt.Domain
 	cfg    config.Domain
@@ -34,19 +32,23 @@ type judge struct {
 	features []string          // the set's
 	runsOn   model.Fingerprint // the zero value: not known yet
 	profile  *model.Profile    // nil: learning
+	shelved  *model.Profile    // out of force, as the domain runs on something else than it was learnt on
 	trained  model.Dataset
 	wanted   int
 	dropped  int
+	lossy    int             // lossy units in a row, while there is no profile
 	note     *control.Reason // why there is no profile, when that needs saying
-	decider  *model.Decider
-	lossy    int    // lossy units in a row
-	why      string // what the newest anomalous unit was about
+	decider  *judging.Judge
+
+	thrown  bool        // the profile was thrown away, and is still to be taken out of the domain's metadata
+	looked  atomic.Bool // it is settled which profile the domain has brought along; until then nothing is written over it
+	arrival func()      // settles that, once it is known what the domain runs on
 }
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
 func newJudge(d libvirt.Domain, cfg config.Domain, set *catalogue.Set, engine model.Engine, store *model.Store) (*judge, error) {
 	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, set: set, features: set.Names(), wanted: cfg.Learning.Units}
-	decider, err := model.NewDecider(cfg.Judging.Decider())
+	decider, err := judging.New(cfg.Judging.Decider(), set)
 	if err != nil {
 		return nil, err
 	}
@@ -65,61 +67,116 @@ func newJudge(d libvirt.Domain, cfg config.Domain, set *catalogue.Set, engine mo
 	return j, nil
 }
 
-// relearn throws the profile away and gathers so many units for a new one (0: as configured).
-// The old profile's file stays until the new one replaces it.
-func (j *judge) relearn(units int) {
+// relearn throws the profile away and gathers so many units for a new one (0: as configured). The old profile can be rolled back to. After an error
+// nothing has changed.
+func (j *judge) relearn(units int) error {
+	if err := j.store.Retire(j.domain.UUID); err != nil {
+		return err
+	}
+	j.discard(units)
+	return nil
+}
+
+// discard is relearn of a profile whose file is not there any more.
+func (j *judge) discard(units int) {
+	j.gather(units)
+	j.decider.Reset()
+	j.shelved, j.arrival, j.thrown = nil, nil, true
+	j.looked.Store(true) // what the domain has brought along is not wanted either
+}
+
+// gather begins to learn from so many units (0: as configured).
+func (j *judge) gather(units int) {
 	if units == 0 {
 		units = j.cfg.Learning.Units
 	}
 	j.profile, j.wanted, j.note = nil, units, nil
 	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
-	j.decider.Reset()
 }
 
-// fit says in words what differs between what the profile was learnt on and what the domain runs on now. Where something does, the
-// profile is out of force, and another one is learnt; its file stays until then.
-func (j *judge) fit(now model.Fingerprint) []string {
-	j.runsOn = now
-	if j.profile == nil {
-		return nil
+// fit takes note of what the domain runs on now, and says in words what differs from what the profile in force was learnt on. Where something does,
+// the profile is shelved, and another one is learnt; its file stays until then. It is in force again as soon as the domain runs on that again. Units
+// that were gathered for a profile on something else are dropped.
+func (j *judge) fit(now model.Fingerprint) (diff []string) {
+	var changed []string
+	if j.runsOn.Catalogue != "" {
+		changed = j.runsOn.Diff(now)
 	}
-	diff := j.profile.Fingerprint.Diff(now)
-	if len(diff) > 0 {
-		j.relearn(0)
-		j.note = because(reasonProfile, "the profile was learnt on something else: "+strings.Join(diff, "; "))
+	j.runsOn = now
+	switch {
+	case j.profile != nil:
+		if diff = j.profile.Fingerprint.Diff(now); len(diff) > 0 {
+			j.shelve(diff)
+		}
+	case j.shelved != nil && len(j.shelved.Fingerprint.Diff(now)) == 0:
+		p := j.shelved
+		j.gather(0)
+		j.profile, j.shelved = p, nil
+		j.gap() // an alarm from before stands
+	case len(changed) > 0:
+		j.startOver(changed)
+	}
+	if f := j.arrival; f != nil {
+		j.arrival = nil
+		f()
 	}
 	return diff
 }
 
+// shelve puts the profile out of force.
+func (j *judge) shelve(diff []string) {
+	p := j.profile
+	j.gather(0)
+	j.shelved = p
+	j.note = because(reasonProfile, "the profile was learnt on something else: "+strings.Join(diff, "; "))
+}
+
+// startOver drops the units that were gathered on other hardware than the domain has now.
+func (j *judge) startOver(changed []string) {
+	n := len(j.trained.Rows)
+	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
+	code, text := reasonGathering, fmt.Sprintf("gathering %d units of two seconds", j.wanted)
+	if j.shelved != nil {
+		code, text = reasonProfile, "the profile was learnt on something else: "+strings.Join(j.shelved.Fingerprint.Diff(j.runsOn), "; ")
+	}
+	if n > 0 {
+		text += fmt.Sprintf("; the %d gathered before are of other hardware and dropped: %s", n, strings.Join(changed, "; "))
+	}
+	if damaged := j.note != nil && j.note.Code == reasonProfile && j.shelved == nil; (n > 0 || j.shelved != nil) && !damaged {
+		j.note = because(code, text)
+	}
+}
+
+// gap says that the domain was not seen, or not judged, for a while: what was usual before says nothing of now.
+func (j *judge) gap() { j.decider.Gap() }
+
 // state is what the units so far amount to.
 func (j *judge) state() (string, *control.Reason) {
 	switch {
-	case j.profile == nil && j.lossy >= unknownAfter:
+	case j.profile == nil && j.lossy >= judging.UnknownAfter:
 		return stateLearning, because(reasonEventsLost, fmt.Sprintf("events were lost in the last %d units; they are not learnt from", j.lossy))
 	case j.profile == nil && j.note != nil:
 		return stateLearning, j.note
 	case j.profile == nil:
 		return stateLearning, because(reasonGathering, fmt.Sprintf("gathering %d units of two seconds for the first profile", j.wanted))
 	}
-	switch s := j.decider.State(); {
-	case s == model.Anomalous:
-		return stateAnomalous, because(reasonAnomaly, j.why)
-	case j.lossy >= unknownAfter:
-		return stateUnknown, because(reasonEventsLost, fmt.Sprintf("events were lost in the last %d units", j.lossy))
-	case s == model.Suspect:
-		return stateSuspect, because(reasonSuspicion, j.why)
+	switch j.decider.State() {
+	case judging.Anomalous:
+		return stateAnomalous, because(reasonAnomaly, j.decider.Why())
+	case judging.Unknown:
+		return stateUnknown, because(reasonEventsLost, fmt.Sprintf("events were lost in the last %d units", j.decider.Lossy()))
+	case judging.Suspect:
+		return stateSuspect, because(reasonSuspicion, j.decider.Why())
+	case judging.Unjudged:
+		return stateStarting, because(reasonNoUnit, "no unit has been judged yet")
 	}
 	return stateNormal, nil
 }
 
-// configure puts other settings in force; a profile that is there stays.
+// configure puts other settings in force; a profile that is there stays, and so does what is known of the units so far.
 func (j *judge) configure(cfg config.Domain) error {
-	if cfg.Judging.Decider() != j.cfg.Judging.Decider() {
-		decider, err := model.NewDecider(cfg.Judging.Decider())
-		if err != nil {
-			return err
-		}
-		j.decider = decider
+	if err := j.decider.Configure(cfg.Judging.Decider()); err != nil {
+		return err
 	}
 	if j.wanted == j.cfg.Learning.Units {
 		j.wanted = cfg.Learning.Units
@@ -128,7 +185,7 @@ func (j *judge) configure(cfg config.Domain) error {
 	return nil
 }
 
-// rowOf is a unit as the model takes it.
+// rowOf is a unit's counts as the model takes them.
 func rowOf(u unit.Unit) []float64 {
 	values := make([]float64, len(u.Counts))
 	for i, n := range u.Counts {
@@ -139,43 +196,25 @@ func rowOf(u unit.Unit) []float64 {
 
 // observe takes a full unit: learns it, or judges it and fills in its report.
 func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
-	values := rowOf(u)
+	if j.profile != nil {
+		return j.decider.Observe(j.profile, rowOf(u), report)
+	}
 	if u.Lost > 0 {
 		j.lossy++
-	} else {
-		j.lossy = 0
-	}
-	if j.profile == nil {
-		return j.learn(u, values)
-	}
-	judged := values
-	if u.Lost > 0 {
-		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
-		var err error
-		if judged, err = j.profile.Complete(values); err != nil {
-			return err
-		}
-	}
-	verdict, err := j.profile.Judge(judged)
-	if err != nil {
-		return err
-	}
-	j.decider.Observe(verdict.Anomalous, u.Lost > 0)
-	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
-	return j.explain(values, verdict, report)
-}
-
-func (j *judge) learn(u unit.Unit, values []float64) error {
-	if u.Lost > 0 {
 		j.dropped++
 		return nil
 	}
+	j.lossy = 0
+	return j.learn(u)
+}
+
+func (j *judge) learn(u unit.Unit) error {
 	if n := len(j.trained.Rows); n > 0 && u.Start <= j.trained.Rows[n-1].Start {
 		// A new session after the host's clock was set back: the units before it are of another time.
 		j.dropped += n
 		j.trained.Rows = nil
 	}
-	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: values})
+	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: rowOf(u)})
 	if len(j.trained.Rows) < j.wanted {
 		return nil
 	}
@@ -197,31 +236,10 @@ func (j *judge) learn(u unit.Unit, values []float64) error {
 		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}
 	rows := j.trained.Rows
-	j.profile, j.note, j.trained.Rows = p, nil, nil
+	j.profile, j.shelved, j.note, j.trained.Rows = p, nil, nil, nil
 	j.decider.Reset()
 	if err := keepProfile(j.store, p, rows); err != nil {
 		return fmt.Errorf("keep profile of domain %s (it is in force, but will be learnt again after a restart): %w", j.domain.UUID, err)
-	}
-	return nil
-}
-
-func (j *judge) explain(values []float64, verdict model.Verdict, report *control.UnitReport) error {
-	list, err := j.profile.Explain(values)
-	if err != nil {
-		return err
-	}
-	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, sentenceParts, j.set.Describe); report.Sentence == "" {
-			report.Sentence = "an unusual combination of usual counts"
-		}
-		j.why = report.Sentence
-	}
-	for _, c := range list[:min(explainFeatures, len(list))] {
-		subsystem, words := j.set.Describe(c.Feature)
-		report.Explain = append(report.Explain, control.Variable{
-			Feature: c.Feature, Subsystem: subsystem, Words: words,
-			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
-		})
 	}
 	return nil
 }

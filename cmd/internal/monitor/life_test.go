@@ -87,7 +87,7 @@ func TestReboot(t *testing.T) {
 	b := newBench(t, cfg)
 	b.await(stateLearning, "")
 	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
-	b.await(stateNormal, "")
+	b.await(stateStarting, reasonNoUnit)
 	cfg.Learning.Starting = config.Duration(time.Hour)
 	b.Reload(cfg)
 	b.event(t.Context(), libvirt.Event{Kind: libvirt.Rebooted, Domain: b.domain}, now())

@@ -205,6 +205,8 @@ func TestWayOfADomain(t *testing.T) {
 	b.await(stateLearning, reasonGathering)
 	now := time.Now()
 	b.source.put(batch{units: load(60, now, 1, 0)})
+	b.await(stateStarting, reasonNoUnit) // never normal before a unit shows it
+	b.source.put(batch{units: load(1, now.Add(150*time.Second), 1, 0)})
 	b.await(stateNormal, "")
 
 	b.source.put(batch{units: load(5, now.Add(200*time.Second), 20, 0)})
@@ -248,18 +250,18 @@ func TestProfileIsLoaded(t *testing.T) {
 	b := newBench(t, cfg)
 	b.await(stateLearning, "")
 	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
-	b.await(stateNormal, "")
+	b.await(stateStarting, reasonNoUnit)
 	b.end()
 
 	again := newBench(t, cfg)
-	again.await(stateNormal, "")
+	again.await(stateStarting, reasonNoUnit)
 	again.end()
 
 	// Another QEMU is another thing to count.
 	cfg2 := cfg
 	cfg2.LTTng.OutputDir = t.TempDir()
 	other := newBench(t, cfg2)
-	other.await(stateNormal, "")
+	other.await(stateStarting, reasonNoUnit)
 	if !other.watcher(other.domain.UUID).do(func() {
 		w := other.watcher(other.domain.UUID)
 		w.build = "another"

@@ -69,12 +69,14 @@ func (j *judge) use(p *model.Profile) error {
 	if err := j.suits(p); err != nil {
 		return err
 	}
-	j.relearn(0)
-	j.profile, j.why = p, ""
+	j.gather(0)
+	j.decider.Reset()
+	j.profile, j.shelved, j.thrown = p, nil, false
 	return nil
 }
 
-// profileUUID finds whose profile a ref means: a running domain's, or a kept one by the UUID or the name in it.
+// profileUUID finds whose profile a ref means: a running domain's, or a kept one by the UUID or the name in it. Errors: control.ErrNoProfile, and
+// control.ErrRefused where a name is that of several.
 func (m *Monitor) profileUUID(ref string) (string, error) {
 	if d, err := m.Domain(ref); err == nil {
 		return d.UUID, nil
@@ -88,10 +90,22 @@ func (m *Monitor) profileUUID(ref string) (string, error) {
 			return id, nil
 		}
 	}
+	if m.store.HasPrevious(ref) { // of one that is being learnt anew
+		return strings.ToLower(ref), nil
+	}
+	var named []string
 	for _, id := range ids {
 		if p, err := m.store.Load(id); err == nil && ref != "" && p.Domain.Name == ref {
-			return id, nil
+			named = append(named, id)
 		}
+	}
+	switch len(named) {
+	case 0:
+	case 1:
+		return named[0], nil
+	default:
+		return "", fmt.Errorf("%w: %d profiles are of a domain named %.256s: name the one that is meant by its UUID, %s",
+			control.ErrRefused, len(named), ref, strings.Join(named, " or "))
 	}
 	return "", fmt.Errorf("%.256s: %w", ref, control.ErrNoProfile)
 }
@@ -235,8 +249,14 @@ func (m *Monitor) target(ref string) (model.Domain, error) {
 	if d, err := m.Domain(ref); err == nil {
 		return model.Domain{UUID: d.UUID, Name: d.Name}, nil
 	}
-	if p, err := m.load(ref); err == nil {
-		return p.Domain, nil
+	uuid, err := m.profileUUID(ref)
+	if errors.Is(err, control.ErrRefused) {
+		return model.Domain{}, err
+	}
+	if err == nil {
+		if p, err := m.store.Load(uuid); err == nil {
+			return p.Domain, nil
+		}
 	}
 	if _, err := m.store.Path(ref); err != nil {
 		return model.Domain{}, fmt.Errorf("%.256s: %w (one that does not run is named by its UUID)", ref, control.ErrNoDomain)
@@ -266,7 +286,7 @@ func (m *Monitor) reload(j *judge) error {
 	p, err := m.store.Load(j.domain.UUID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		j.relearn(0)
+		j.discard(0)
 		return nil
 	case err != nil:
 		return told(j.domain.UUID, err)
@@ -320,7 +340,7 @@ func (m *Monitor) DeleteProfile(ref string) error {
 		if err := remove(); err != nil {
 			return err
 		}
-		j.relearn(0)
+		j.discard(0)
 		return nil
 	}, remove)
 	if err == nil {

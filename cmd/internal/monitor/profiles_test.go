@@ -28,7 +28,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	b.await(stateLearning, reasonGathering)
 	name, start := b.domain.Name, time.Now()
 	b.source.put(batch{units: load(60, start, 1, 0)})
-	b.await(stateNormal, "")
+	b.await(stateStarting, reasonNoUnit)
 	first, err := b.Profile(name)
 	if err != nil || first.Units != 60 || !first.InForce || first.Previous || first.QEMUBuild != "" || len(first.Features) != len(catalogue.Events()) {
 		t.Fatalf("Profile = %+v, %v", first, err)
@@ -88,7 +88,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	if cloned, err := b.CloneProfile("old", name); err != nil || cloned.UUID != b.domain.UUID || cloned.Name != name || !cloned.InForce {
 		t.Errorf("CloneProfile = %+v, %v", cloned, err)
 	}
-	b.await(stateNormal, "")
+	b.await(stateStarting, reasonNoUnit)
 	if _, err := b.Relearn(name, start, job.Add(time.Hour)); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "are not kept") {
 		t.Errorf("Relearn of a profile from elsewhere = %v", err)
 	}
@@ -123,7 +123,7 @@ func kept(t *testing.T) (*Monitor, *model.Profile) {
 	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
 	data := model.Dataset{Features: catalogue.Events()}
 	for _, u := range load(60, time.Unix(1e9, 0), 1, 0) {
-		data.Rows = append(data.Rows, trainingRow(u))
+		data.Rows = append(data.Rows, model.Row{Start: u.Start, Values: rowOf(u)})
 	}
 	p, err := model.Train(m.engine, data, model.Options{
 		Domain: model.Domain{UUID: elsewhere, Name: "web"}, Catalogue: testSet.Version(), Created: time.Unix(1e9, 0),
@@ -191,6 +191,33 @@ func TestProfilesOfDomainsThatDoNotRun(t *testing.T) {
 }
 
 func errOf[T any](_ T, err error) error { return err }
+
+// A name that two kept profiles have names neither of them.
+func TestTwoProfilesOfAName(t *testing.T) {
+	m, p := kept(t)
+	old := *p
+	old.Domain.UUID = "33333333-cdaf-9455-926a-d65c16db1809" // undefined long ago
+	file, err := p.Encode()
+	if err := errors.Join(err, m.store.Save(&old)); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"show":       errOf(m.Profile("web")),
+		"delete":     m.DeleteProfile("web"),
+		"import":     errOf(m.ImportProfile("web", file)),
+		"export":     errOf(m.ExportProfile("web")),
+		"rollback":   errOf(m.RollbackProfile("web")),
+		"clone":      errOf(m.CloneProfile("web", elsewhere)),
+		"clone onto": errOf(m.CloneProfile(elsewhere, "web")),
+	} {
+		if !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), elsewhere) || !strings.Contains(err.Error(), old.Domain.UUID) {
+			t.Errorf("%s = %v; want it refused, with both UUIDs", name, err)
+		}
+	}
+	if got, err := m.Profile(old.Domain.UUID); err != nil || got.UUID != old.Domain.UUID {
+		t.Errorf("by its UUID: %+v, %v", got, err)
+	}
+}
 
 // A profile that cannot be read is not listed, but can be deleted.
 func TestUnusableProfile(t *testing.T) {
@@ -269,7 +296,7 @@ func TestMerge(t *testing.T) {
 	} {
 		var rows []model.Row
 		for _, u := range at(tc.rows...) {
-			rows = append(rows, trainingRow(u))
+			rows = append(rows, model.Row{Start: u.Start, Values: rowOf(u)})
 		}
 		var got []int64
 		for _, r := range merge(rows, at(tc.marked...)) {

@@ -127,17 +127,9 @@ func trainingRows(store *model.Store, p *model.Profile) ([]model.Row, error) {
 	}
 	rows := make([]model.Row, len(f.Units))
 	for i, u := range f.Units {
-		rows[i] = trainingRow(u)
+		rows[i] = model.Row{Start: u.Start, Values: rowOf(u)}
 	}
 	return rows, nil
-}
-
-func trainingRow(u unit.Unit) model.Row {
-	r := model.Row{Start: u.Start, Values: make([]float64, len(u.Counts))}
-	for i, n := range u.Counts {
-		r.Values[i] = float64(n)
-	}
-	return r
 }
 
 // merge puts marked units among those that were learnt from, in the order of time, each once. The trace's clock is the wall clock when a
@@ -153,7 +145,7 @@ func merge(rows []model.Row, marked []unit.Unit) []model.Row {
 	rows = slices.Clone(rows)
 	for _, u := range marked {
 		u.Start += shift
-		rows = append(rows, trainingRow(u))
+		rows = append(rows, model.Row{Start: u.Start, Values: rowOf(u)})
 	}
 	slices.SortStableFunc(rows, func(a, b model.Row) int { return cmp.Compare(a.Start, b.Start) })
 	rows = slices.CompactFunc(rows, func(a, b model.Row) bool { return a.Start == b.Start })

@@ -29,6 +29,7 @@ const (
 	reasonBuffers       = "buffer-memory"
 	reasonIdentity      = "identity"
 	reasonGathering     = "gathering"
+	reasonNoUnit        = "no-unit-yet"
 	reasonSuspicion     = "suspicion"
 	reasonAnomaly       = "anomaly"
 	reasonPaused        = "paused"

@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -9,17 +11,24 @@ import (
 	"github.com/virtsentry/virtsentry/model"
 )
 
+// element waits until the domain's profile element is there, or is not.
+func (b *bench) element(want bool) (e *libvirt.ProfileElement) {
+	b.t.Helper()
+	b.within("the profile element", func(control.DomainStatus) bool {
+		var err error
+		e, err = b.client.Profile(b.domain.UUID)
+		return err == nil && (e != nil) == want
+	})
+	return e
+}
+
 // A profile goes where its domain goes: what one host has written, another one uses.
 func TestProfileTravels(t *testing.T) {
 	b := newBench(t, testConfig(t))
 	b.await(stateLearning, "")
 	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
-	b.await(stateNormal, "")
-	var e *libvirt.ProfileElement
-	b.within("the profile is written", func(control.DomainStatus) (there bool) {
-		e, _ = b.client.Profile(b.domain.UUID)
-		return e != nil
-	})
+	b.await(stateStarting, reasonNoUnit)
+	e := b.element(true)
 	if e.Units != 60 || e.Domain != b.domain.UUID || e.Format != model.FormatVersion {
 		t.Errorf("profile element of %s, %d units, format %d", e.Domain, e.Units, e.Format)
 	}
@@ -36,5 +45,90 @@ func TestProfileTravels(t *testing.T) {
 	}
 	if _, err := there.store.Load(b.domain.UUID); err != nil {
 		t.Errorf("the profile is not kept: %v", err)
+	}
+}
+
+// A domain that was away comes home with what was learnt there, if that is newer and fits.
+func TestProfileComesHome(t *testing.T) {
+	cfg := testConfig(t)
+	b := newBench(t, cfg)
+	b.await(stateLearning, "")
+	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+	b.await(stateStarting, reasonNoUnit)
+	e := b.element(true)
+	b.end()
+	kept, err := b.store.Load(b.domain.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := kept.Created
+	for _, tc := range []struct {
+		name  string
+		age   time.Duration // of the one that it brings, against the one that is kept here
+		build string        // of the QEMU that it was learnt on
+		taken bool
+	}{
+		{"newer, on another QEMU", 2 * time.Hour, "another", false},
+		{"as new", 0, "", false},
+		{"older", -time.Hour, "", false},
+		{"newer", time.Hour, "", true},
+	} {
+		brought := *kept
+		brought.Created, brought.Fingerprint.QEMUBuild = kept.Created.Add(tc.age), tc.build
+		if e.File, err = brought.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		e.Host, e.Trained = "elsewhere", brought.Created
+		if err := b.client.SetProfile(b.domain.UUID, *e); err != nil {
+			t.Fatal(err)
+		}
+		here := cfg
+		here.LTTng.OutputDir, here.Hooks.Pokes = t.TempDir(), filepath.Join(t.TempDir(), "pokes")
+		home := newBench(t, here)
+		if tc.taken {
+			last = brought.Created
+		}
+		home.within(tc.name+": the profile in force is written", func(d control.DomainStatus) bool {
+			now, err := home.client.Profile(home.domain.UUID)
+			return err == nil && now.Host == home.host && now.Trained.Equal(last.UTC().Truncate(time.Millisecond)) && d.Trained != nil && d.Trained.Equal(last)
+		})
+		home.end()
+		if p, err := home.store.Load(home.domain.UUID); err != nil || !p.Created.Equal(last) || home.store.HasPrevious(p.Domain.UUID) != tc.taken {
+			t.Errorf("%s: kept is the one of %v, %v; want that of %v", tc.name, p.Created, err, last)
+		}
+	}
+}
+
+// What was thrown away goes nowhere: it is not in the domain's definition any more, and does not come back with the daemon.
+func TestThrownAway(t *testing.T) {
+	for name, throw := range map[string]func(*bench) error{
+		"delete": func(b *bench) error { return b.DeleteProfile(b.domain.UUID) },
+		"learn":  func(b *bench) error { return b.Learn(b.domain.Name, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			b := newBench(t, cfg)
+			b.await(stateLearning, "")
+			b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+			b.await(stateStarting, reasonNoUnit)
+			b.element(true)
+			if err := throw(b); err != nil {
+				t.Fatal(err)
+			}
+			b.element(false)
+			b.end()
+			cfg.LTTng.OutputDir, cfg.Hooks.Pokes = t.TempDir(), filepath.Join(t.TempDir(), "pokes")
+			again := newBench(t, cfg)
+			again.await(stateLearning, reasonGathering)
+			back, err := again.RollbackProfile(again.domain.UUID)
+			if name == "learn" {
+				if err != nil || back.Units != 60 || !back.InForce {
+					t.Errorf("RollbackProfile = %+v, %v", back, err)
+				}
+				again.element(true)
+			} else if !errors.Is(err, control.ErrNoProfile) {
+				t.Errorf("RollbackProfile = %+v, %v; want none", back, err)
+			}
+		})
 	}
 }

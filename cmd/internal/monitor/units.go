@@ -92,6 +92,8 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
 	}
 	switch {
+	case !had && w.judge.profile != nil:
+		return reasonGathering // the unit that completed the profile
 	case report.Judged && (u.Lost == 0 || report.Anomalous):
 		return ""
 	case u.Lost > 0 && w.blind != nil:
