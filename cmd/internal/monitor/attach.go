@@ -64,6 +64,10 @@ func (w *watcher) tryAttach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if w.ledger.reasons == nil {
+		w.born(age)
+		w.ledger.fill(now(), unseen(w.missed(proc, age)))
+	}
 	s, err := w.obtain(ctx, proc)
 	if err != nil {
 		return err
@@ -71,8 +75,8 @@ func (w *watcher) tryAttach(ctx context.Context) error {
 	now := now()
 	before := codeOf(cmp.Or(w.usurped, w.blind)) // why the time up to now was not seen
 	if w.proc.PID == 0 {                         // not again after a restart of the session daemon: what was seen before was seen
-		missed := w.missed(proc, age).Seconds()
-		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed })
+		missed := w.missed(proc, age)
+		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed.Seconds() })
 		w.boot.begin(now-int64(age), time.Duration(w.settings.Learning.Starting))
 		if w.restored, err = w.m.processes.Restored(proc); err != nil {
 			w.log.WithError(err).Warn("not known whether the guest was restored: it boots, presumably")
@@ -80,13 +84,10 @@ func (w *watcher) tryAttach(ctx context.Context) error {
 		if w.ran && !w.paused { // libvirt was quicker
 			w.resume(now)
 		}
-		w.ledger.open(now - int64(age))
-		if before = reasonBooting; missed > 0 {
-			before = reasonLateAttach
-		}
+		before = cmp.Or(before, unseen(missed))
 	}
-	w.ledger.fill(now, before)
-	w.source, w.attached, w.heard = &patient{source: s}, time.Now(), false
+	w.ledger.fill(now, cmp.Or(before, reasonAttaching))
+	w.source, w.attached, w.heard = &patient{source: s, heed: w.heed}, time.Now(), false
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
@@ -111,6 +112,14 @@ func (w *watcher) missed(proc qemu.Process, age time.Duration) time.Duration {
 		return 0
 	}
 	return age
+}
+
+// unseen is the reason of the time before a guest was attached to, for so much of which it ran.
+func unseen(missed time.Duration) string {
+	if missed > 0 {
+		return reasonLateAttach
+	}
+	return reasonBooting
 }
 
 func attachReason(err error) *control.Reason {

@@ -10,7 +10,7 @@ import (
 )
 
 // attachLimit is how long an attempt to attach may take before its domain counts as blind. The attempt goes on.
-const attachLimit = 10 * time.Second
+const attachLimit = 5 * time.Second
 
 // attempt is one to make a source, on a goroutine of its own: a session daemon that hangs must not hold the watcher.
 type attempt struct {

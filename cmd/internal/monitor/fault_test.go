@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/model/libsvm"
 )
 
 // A collection that fails in any way leaves no state standing, and the session is made anew when it does not recover.
@@ -215,5 +218,146 @@ func TestIdentity(t *testing.T) {
 	b.await(stateLearning, "")
 	if d := b.within("status", func(control.DomainStatus) bool { return true }); len(d.Incidents) != 0 || d.LearntUnits != 1 {
 		t.Errorf("status %+v; want no incident, and one unit learnt", d)
+	}
+}
+
+// What the watcher of a process that has ended had still to write does not reach the domain's next life.
+func TestRecorderDiscards(t *testing.T) {
+	busy := true
+	var shown string
+	write := func(s libvirt.State) error {
+		if busy {
+			return errors.New("cannot acquire state change lock")
+		}
+		shown = s.Value
+		return nil
+	}
+	old, next := newRecorder("state", write, silent()), newRecorder("state", write, silent())
+	old.put(libvirt.State{Value: "anomalous"}) // and the job is taken; then the domain is destroyed and started
+	old.flush()
+	busy = false
+	next.put(libvirt.State{Value: "starting"})
+	next.flush()
+	old.discard()
+	old.put(libvirt.State{Value: "normal"})
+	old.retry()
+	old.flush()
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	old.run(over)
+	if shown != "starting" {
+		t.Errorf("libvirt shows %q of the domain's new life", shown)
+	}
+}
+
+// The domain's watcher is silent once the domain has stopped, but not when the daemon ends.
+func TestStoppedIsSilent(t *testing.T) {
+	for ending, want := range map[bool]bool{true: false, false: true} {
+		s := newSingle(t, testConfig(t))
+		s.m.ending.Store(ending)
+		s.stop()
+		if s.record.discarded() != want || s.publish.discarded() != want {
+			t.Errorf("daemon ends %v: silent %v, %v; want %v", ending, s.record.discarded(), s.publish.discarded(), want)
+		}
+	}
+}
+
+// A write that waits for the domain's modify job does not hold up the daemon's end.
+func TestRecorderDoesNotWait(t *testing.T) {
+	release, begun := make(chan struct{}), make(chan struct{})
+	r := newRecorder("state", func(libvirt.State) error { close(begun); <-release; return errors.New("in vain") }, silent())
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		r.run(ctx)
+		close(ended)
+	}()
+	r.put(libvirt.State{Value: "a"})
+	<-begun
+	stop()
+	select {
+	case <-ended:
+	case <-time.After(4 * recordLast):
+		t.Error("run goes on waiting")
+	}
+	r.put(libvirt.State{Value: "b"})
+	close(release) // a second write would close begun again
+}
+
+// A watcher that is younger than the list of running domains is not stopped because its domain is not in it.
+func TestReconcileSparesTheYoung(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	other := libvirt.Domain{UUID: "11111111-f6a4-8304-79aa-97f2502e193f", Name: "other"}
+	young, err := newWatcher(other, b.Monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	young.cancel = func() {}
+	b.policyMu.Lock() // reconcile has its list, and is at the first domain
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.reconcile(t.Context(), b.client)
+	}()
+	time.Sleep(300 * time.Millisecond)
+	b.mu.Lock()
+	b.watchers[other.UUID] = young // as m.starts does by m.watch
+	b.mu.Unlock()
+	b.policyMu.Unlock()
+	<-done
+	if young.stopping.Load() {
+		t.Error("the young watcher was stopped")
+	}
+	b.reconcile(t.Context(), b.client)
+	if !young.stopping.Load() {
+		t.Error("a watcher whose domain does not run was not stopped")
+	}
+	b.mu.Lock()
+	delete(b.watchers, other.UUID)
+	b.mu.Unlock()
+}
+
+// What libvirt has refused is written when the domain is found to run.
+func TestReconcileRetries(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	r := b.watcher(b.domain.UUID).record
+	r.mu.Lock()
+	s := *r.written
+	s.Value = stateSuspect
+	r.written, r.refused = nil, &s
+	r.mu.Unlock()
+	b.reconcile(t.Context(), b.client)
+	b.await(stateSuspect, "")
+}
+
+// Policies are those of the domains that there are.
+func TestPoliciesAreForgotten(t *testing.T) {
+	b := newBench(t, testConfig(t))
+	b.await(stateLearning, "")
+	const gone = "11111111-f6a4-8304-79aa-97f2502e193f"
+	b.policyMu.Lock()
+	b.policies[gone] = policy{err: errNoEffect}
+	b.policyMu.Unlock()
+	b.reconcile(t.Context(), b.client)
+	b.policyMu.Lock()
+	defer b.policyMu.Unlock()
+	if _, kept := b.policies[gone]; kept {
+		t.Error("the policy of a domain that is no more is kept")
+	}
+}
+
+// What takes effect only after a restart is not in force before.
+func TestReloadKeepsTheRest(t *testing.T) {
+	b := New(testConfig(t), testSet, libsvm.Engine{}, silent())
+	other := b.cfg
+	other.Hooks.Dir, other.Judging.Engine, other.Learning.Units = "/elsewhere", "libsvm-go", 99
+	late := b.Reload(other)
+	if diff := cmp.Diff([]string{"hooks.dir", "judging.engine"}, late); diff != "" {
+		t.Errorf("Reload (-want +got):\n%s", diff)
+	}
+	if now := b.live.Load(); now.Hooks.Dir != b.cfg.Hooks.Dir || now.Judging.Engine != b.cfg.Judging.Engine || now.Learning.Units != 99 {
+		t.Errorf("in force: %+v", now)
 	}
 }

@@ -52,6 +52,13 @@ func (f *fakeSource) put(b batch) {
 	f.next.doubt = b.doubt
 }
 
+// fail lets collections fail from now on.
+func (f *fakeSource) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
 func (f *fakeSource) collect(context.Context) (batch, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,6 +130,7 @@ type bench struct {
 	client *libvirt.Connection // not the monitor's
 	domain libvirt.Domain
 	source *fakeSource
+	make   func() (source, error) // instead of giving out source; nil: that
 	stop   context.CancelFunc
 	ended  chan error
 }
@@ -142,8 +150,12 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 	b.processes.ProcDir = t.TempDir()
 	b.attach = func(libvirt.Domain, qemu.Process) (source, error) {
 		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.source, nil
+		s, make := b.source, b.make
+		b.mu.Unlock()
+		if make != nil {
+			return make()
+		}
+		return s, nil
 	}
 	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "4321\n")
 	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "stat"), "4321 (qemu) S"+strings.Repeat(" 1", 18)+" 500 0\n")

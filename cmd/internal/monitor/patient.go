@@ -13,6 +13,7 @@ var errSilent = errors.New("the LTTng session daemon does not answer in time (re
 // would hold up everything that waits for it. What comes late is returned by the next call. One goroutine uses it.
 type patient struct {
 	source  source
+	heed    func()      // takes note of what has happened meanwhile, before what was seen of that time is given out; nil: of nothing
 	pending chan result // a call that is under way
 }
 
@@ -22,10 +23,18 @@ type result struct {
 }
 
 func (p *patient) collect(ctx context.Context) (batch, error) {
+	defer p.note()
 	return p.call(ctx, func() (batch, error) { return p.source.collect(ctx) })
 }
 
+func (p *patient) note() {
+	if p.heed != nil {
+		p.heed()
+	}
+}
+
 func (p *patient) finish(ctx context.Context) (batch, error) {
+	defer p.note()
 	var late batch
 	if p.pending != nil {
 		var err error
@@ -67,7 +76,8 @@ func within(limit time.Duration, f func() error) error {
 
 // call starts f, unless a call is under way, and waits for its result until ctx ends.
 func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, error) {
-	if p.pending == nil {
+	older := p.pending != nil
+	if !older {
 		ended := make(chan result, 1)
 		p.pending = ended
 		go func() {
@@ -75,15 +85,18 @@ func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, err
 			ended <- result{b, err}
 		}()
 	}
-	// What f says of a deadline that it has kept itself is better than that there was one.
-	grace := time.NewTimer(time.Second)
-	defer grace.Stop()
 	select {
 	case r := <-p.pending:
 		p.pending = nil
 		return r.batch, r.err
 	case <-ctx.Done():
 	}
+	if older { // its own deadline is long over
+		return batch{}, errSilent
+	}
+	// What f says of a deadline that it has kept itself is better than that there was one.
+	grace := time.NewTimer(time.Second)
+	defer grace.Stop()
 	select {
 	case r := <-p.pending:
 		p.pending = nil
