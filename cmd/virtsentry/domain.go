@@ -102,7 +102,7 @@ func learnCommand(client func() *control.Client) *cobra.Command {
 		Use:   "learn DOMAIN",
 		Short: "Learn a domain's profile anew, from the units to come",
 		Long: "Learn a domain's profile anew, from the units to come. Use it when the domain does what is normal for it. The old profile is out of\n" +
-			"force at once; its file stays until the new one is there.",
+			"force at once; virtsentry profile rollback puts it back.",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: domainNames(client, 1),
 	}
 	c.Flags().IntVarP(&units, "units", "n", 0, "so many units of two seconds (default: learning.units of the daemon)")

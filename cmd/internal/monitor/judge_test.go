@@ -173,3 +173,40 @@ func TestLearnAnew(t *testing.T) {
 		t.Errorf("relearn where nothing can be kept = %v, profile %v", err, s.judge.profile)
 	}
 }
+
+// What an operator puts in force is not replaced by what the domain has brought along, however new.
+func TestOperatorBeforeTravel(t *testing.T) {
+	s := newSingle(t, testConfig(t))
+	s.begin()
+	s.setHardware(hardwareOf("disk"))
+	s.learn()
+	wanted, brought := *s.judge.profile, *s.judge.profile
+	brought.Created = time.Now().Add(time.Hour)
+	if err := s.judge.use(&wanted); err != nil {
+		t.Fatal(err)
+	}
+	s.bring(&brought, "elsewhere")
+	if s.judge.profile != &wanted {
+		t.Errorf("in force is the profile of %v", s.judge.profile.Created)
+	}
+}
+
+// A profile that comes before it is known what the domain runs on waits for that.
+func TestTravelWaitsForHardware(t *testing.T) {
+	away := newSingle(t, testConfig(t))
+	away.begin()
+	away.setHardware(hardwareOf("disk"))
+	away.learn()
+	for _, kind := range []string{"disk", "interface"} {
+		s := newSingle(t, testConfig(t))
+		s.begin()
+		s.bring(away.judge.profile, "elsewhere")
+		if s.judge.profile != nil || s.judge.looked.Load() {
+			t.Error("it is settled before the hardware is known")
+		}
+		s.setHardware(hardwareOf(kind))
+		if fits := kind == "disk"; s.status().Profile != fits || !s.judge.looked.Load() {
+			t.Errorf("%s: profile %v; want %v", kind, s.status().Profile, fits)
+		}
+	}
+}

@@ -71,7 +71,8 @@ func (j *judge) use(p *model.Profile) error {
 	}
 	j.gather(0)
 	j.decider.Reset()
-	j.profile, j.shelved, j.thrown = p, nil, false
+	j.profile, j.shelved, j.arrival, j.thrown = p, nil, nil, false
+	j.looked.Store(true) // what the domain has brought along was less, or this is it
 	return nil
 }
 
