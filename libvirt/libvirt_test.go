@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -155,4 +156,35 @@ func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`<state value="normal" since="2026-11-21T11:00:00Z" updated="2026-11-21T11:00:00Z"/>`))
 	f.Add([]byte(`<state value="x"><unit start="2026-11-21T11:00:00Z" score="NaN" p-value="1" lost="0"/></state>`))
 	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseState(text) })
+}
+
+func TestDomains(t *testing.T) {
+	c := connect(t)
+	d, err := c.conn.DomainDefineXML(`<domain type="test"><name>sleeper</name><memory>1024</memory><os><type>hvm</type></os></domain>`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Free() }()
+	names := func() []string {
+		all, err := c.Domains()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, d := range all {
+			names = append(names, d.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if diff := cmp.Diff([]string{"sleeper", "test"}, names()); diff != "" {
+		t.Errorf("Domains (-want +got):\n%s", diff)
+	}
+	only(t, c)
+	if err := d.Undefine(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"test"}, names()); diff != "" {
+		t.Errorf("Domains after undefine (-want +got):\n%s", diff)
+	}
 }
