@@ -36,9 +36,6 @@ func (s *stack) testLearn(t *testing.T) {
 	if !d.Profile || d.LearntUnits != learnt || d.Units.Lossy > 0 || d.Units.Late > 0 || d.BufferBytes == 0 {
 		t.Errorf("status %+v; want a profile of %d units, nothing lost, and the memory of its buffers", d, learnt)
 	}
-	if d.Last == nil || len(d.Last.Counts) == 0 {
-		t.Errorf("the last unit counted nothing of a running guest: %+v", d.Last)
-	}
 	// What a unit counts is what the guest does: packets that it receives are seen as such.
 	began := time.Now()
 	s.web.ping(t, 40)

@@ -100,6 +100,7 @@ func (h *host) guest(name, uuid string, pid int, args ...string) {
 	cmdline := append([]string{"/usr/bin/qemu-system-x86_64", "-name", "guest=" + name, "-uuid", uuid}, args...)
 	h.write("/run/libvirt/qemu/"+name+".pid", strconv.Itoa(pid))
 	h.write(of("stat"), strconv.Itoa(pid)+" (qemu) S"+strings.Repeat(" 7", 18)+" 99 8\n")
+	h.write("/proc/uptime", "4000.00 7900.00\n")
 	h.write(of("cmdline"), strings.Join(cmdline, "\x00")+"\x00")
 	h.executable("/usr/bin/qemu-system-x86_64", "liblttng-ust.so.1", "libc.so.6")
 	h.link(of("exe"), h.root+"/usr/bin/qemu-system-x86_64")

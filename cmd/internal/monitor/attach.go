@@ -266,5 +266,6 @@ func (w *watcher) detach() {
 func (w *watcher) drop() {
 	w.m.buffers.release(w.source.memory())
 	w.source, w.heard = nil, false
+	w.judge.gap()
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes = 0 })
 }

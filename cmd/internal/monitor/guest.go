@@ -75,5 +75,6 @@ func (w *watcher) configure(s config.Domain, wrong error) {
 
 func (w *watcher) blindness(why *control.Reason) {
 	w.blind = why
+	w.judge.gap()
 	w.refresh()
 }

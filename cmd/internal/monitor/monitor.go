@@ -206,7 +206,7 @@ func (m *Monitor) setProfile(uuid string, e libvirt.ProfileElement) error {
 	err := conn.SetProfile(uuid, e)
 	if errors.Is(err, libvirt.ErrTooLarge) { // it will not get smaller
 		m.log.WithError(err).WithField("uuid", uuid).Warn("the profile stays on this host")
-		return nil
+		return conn.RemoveProfile(uuid) // an older one must not travel in its place
 	}
 	return err
 }
