@@ -12,20 +12,6 @@ type Confusion struct {
 	FalsePositive, TrueNegative int // normal units: alarmed at, passed
 }
 
-// Add counts one unit.
-func (c *Confusion) Add(anomalous, judged bool) {
-	switch {
-	case anomalous && judged:
-		c.TruePositive++
-	case anomalous:
-		c.FalseNegative++
-	case judged:
-		c.FalsePositive++
-	default:
-		c.TrueNegative++
-	}
-}
-
 // Sensitivity is the share of anomalous units that were found, 0 without any.
 func (c Confusion) Sensitivity() float64 {
 	return ratio(float64(c.TruePositive), float64(c.TruePositive+c.FalseNegative))

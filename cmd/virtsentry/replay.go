@@ -84,7 +84,7 @@ func setOf(version, asked string) (set *catalogue.Set, name string, err error) {
 	if set, err = catalogue.Load(cmp.Or(asked, name)); err != nil {
 		return nil, "", err
 	}
-	if asked == "" && version != catalogue.Version && set.Version() != version {
+	if asked == "" && set.Version() != version {
 		return nil, "", fmt.Errorf("it was learnt with the feature set %s, and this %s is %s (name its file: --features)", version, name, set.Version())
 	}
 	return set, cmp.Or(asked, name), nil

@@ -163,26 +163,6 @@ func TestWideSet(t *testing.T) {
 	}
 }
 
-// What the daemon used before there were sets is the set "counts".
-func TestCounts(t *testing.T) {
-	features, names := Features(), counts.Names()
-	if len(features) != len(names) || !slices.Equal(names, Events()) || len(TracePoints()) != len(names) {
-		t.Fatalf("%d features, %d columns", len(features), len(names))
-	}
-	for i, f := range features {
-		subsystem, words := Describe(f.Event)
-		if f.Event != names[i] || f.Subsystem != subsystem || f.Words != words || TracePoints()[i] != Provider+":"+f.Event {
-			t.Errorf("feature %+v", f)
-		}
-	}
-	if subsystem, words := Describe("nothing"); subsystem != "other" || words != "nothing hits" {
-		t.Errorf("an unknown event is described as %q, %q", subsystem, words)
-	}
-	if !strings.HasPrefix(counts.Version(), Version+"+") {
-		t.Errorf("version %s is not that of the set, %s", Version, counts.Version())
-	}
-}
-
 // Words and comments do not change a version; everything else does.
 func TestVersionString(t *testing.T) {
 	const text = `name = "x"

@@ -17,7 +17,7 @@ func steady(t *testing.T) *model.Profile {
 	for i := range 60 {
 		d.Rows = append(d.Rows, model.Row{Start: int64(i) * int64(model.Width), Values: []float64{float64(18 + i*7%5)}})
 	}
-	p, err := model.Train(libsvmgo.Engine{}, d, model.Options{Catalogue: catalogue.Version, Created: time.Unix(1e9, 0)})
+	p, err := model.Train(libsvmgo.Engine{}, d, model.Options{Catalogue: "counts/1", Created: time.Unix(1e9, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
@@ -126,7 +125,7 @@ func TestDisabled(t *testing.T) {
 	b.source.put(batch{registered: true})
 	b.Reload(cfg)
 	b.await(stateLearning, "")
-	b.source.put(batch{units: []unit.Unit{{Start: time.Now().UnixNano(), Duration: 5, Counts: make([]uint64, len(catalogue.Events()))}}})
+	b.source.put(batch{units: []unit.Unit{{Start: time.Now().UnixNano(), Duration: 5, Counts: make([]uint64, len(testSet.Names()))}}})
 	d := b.within("the unit", func(d control.DomainStatus) bool { return d.Units.Seen == 1 })
 	balanced(t, d.Ledger)
 	if d.Ledger.Reasons[reasonPolicy] <= 0 {

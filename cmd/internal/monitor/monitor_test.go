@@ -85,7 +85,7 @@ func (f *fakeSource) close(context.Context) error {
 
 // load makes units of a steady, noisy load; scale multiplies the network's counts.
 func load(n int, start time.Time, scale uint64, lost uint64) []unit.Unit {
-	names := catalogue.Events()
+	names := testSet.Names()
 	random := rand.New(rand.NewPCG(1, uint64(start.Unix())))
 	units := make([]unit.Unit, n)
 	for i := range units {

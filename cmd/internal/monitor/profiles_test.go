@@ -14,7 +14,6 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/libsvm"
@@ -30,7 +29,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	b.source.put(batch{units: load(60, start, 1, 0)})
 	b.await(stateStarting, reasonNoUnit)
 	first, err := b.Profile(name)
-	if err != nil || first.Units != 60 || !first.InForce || first.Previous || first.QEMUBuild != "" || len(first.Features) != len(catalogue.Events()) {
+	if err != nil || first.Units != 60 || !first.InForce || first.Previous || first.QEMUBuild != "" || len(first.Features) != len(testSet.Names()) {
 		t.Fatalf("Profile = %+v, %v", first, err)
 	}
 	if d, err := b.Domain("1"); err != nil || d.UUID != b.domain.UUID {
@@ -121,7 +120,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 func kept(t *testing.T) (*Monitor, *model.Profile) {
 	t.Helper()
 	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
-	data := model.Dataset{Features: catalogue.Events()}
+	data := model.Dataset{Features: testSet.Names()}
 	for _, u := range load(60, time.Unix(1e9, 0), 1, 0) {
 		data.Rows = append(data.Rows, model.Row{Start: u.Start, Values: rowOf(u)})
 	}

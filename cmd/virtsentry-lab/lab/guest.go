@@ -48,15 +48,6 @@ func (l *Lab) withDomain(name string, f func(*libvirt.Domain) error) error {
 	return f(dom)
 }
 
-// Guests are the guests that were defined, in that order.
-func (l *Lab) Guests() ([]GuestDef, error) {
-	st, err := l.loadState()
-	if err != nil {
-		return nil, err
-	}
-	return st.Guests, nil
-}
-
 // Guest returns one guest's definition.
 func (l *Lab) Guest(name string) (GuestDef, error) {
 	st, err := l.loadState()

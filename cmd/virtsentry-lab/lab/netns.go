@@ -139,16 +139,5 @@ func (l *Lab) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 	return conn, err
 }
 
-// Listen listens inside the lab's network namespace.
-func (l *Lab) Listen(ctx context.Context, network, addr string) (net.Listener, error) {
-	var ln net.Listener
-	err := l.inside(func() (err error) {
-		var lc net.ListenConfig
-		ln, err = lc.Listen(ctx, network, addr)
-		return err
-	})
-	return ln, err
-}
-
 // Start starts cmd inside the lab's network namespace.
 func (l *Lab) Start(cmd *exec.Cmd) error { return l.inside(cmd.Start) }

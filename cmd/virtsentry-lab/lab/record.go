@@ -167,8 +167,12 @@ func (l *Lab) loadRuns() bool {
 func (l *Lab) sessionName() string { return l.name + "-record" }
 
 func (l *Lab) trace(ctx context.Context, pid int, r Recording, dir string) (err error) {
+	set, err := catalogue.Load(catalogue.DefaultSet)
+	if err != nil {
+		return err
+	}
 	cfg := lttng.Config{
-		Name: l.sessionName(), Output: dir, PID: pid, Events: catalogue.TracePoints(),
+		Name: l.sessionName(), Output: dir, PID: pid, Events: set.TracePoints(),
 		// Room for floods: nothing may be lost in a trace that is kept.
 		SubBufferBytes: 1 << 20, SubBuffers: 8,
 	}
