@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 )
 
@@ -65,12 +66,34 @@ func (c DeciderConfig) Validate() error {
 // Decider turns unit verdicts, in the order of time, into a state with
 // hysteresis (the paper's 5.1): one odd unit is no alarm, and an alarm does not
 // end with one ordinary unit. It is not safe for concurrent use.
+//
+// Two things make an alarm. One is many anomalous units among the last few. The
+// other is evidence that gathers: what is weak but lasts, such as one anomalous
+// unit in five for minutes, never fills a short window. Each unit is a bet
+// against the guest's being normal. An ordinary one leaves three quarters of the
+// evidence, an anomalous one multiplies it by the cube root of what makes an alarm
+// (so that it takes three). A normal guest's units, each anomalous with a
+// probability of at most 0.7 %, lose such bets on the whole, so that the sum of all
+// of them (an e-detector of Shiryaev and Roberts' form: Shin, Ramdas, Rinaldo, New
+// England Journal of Statistics in Data Science 2, 2024) takes a day on average to
+// reach the number of units in a day. That is what makes an alarm.
 type Decider struct {
-	config DeciderConfig
-	state  State
-	recent uint64 // the last units, the latest in bit 0; 1: anomalous
-	quiet  int    // quiet units in a row
+	config   DeciderConfig
+	state    State
+	recent   uint64  // the last units, the latest in bit 0; 1: anomalous
+	quiet    int     // quiet units in a row
+	evidence float64 // against the guest's being normal
 }
+
+// The evidence of a Decider.
+const (
+	alarmEvidence   = 24 * 60 * 60 / 2 // one false alarm a day: units of two seconds in it
+	usualFactor     = 0.75             // of an ordinary unit
+	lastingEvidence = 207.8            // its square root: so much is suspect, and less ends a state
+)
+
+// anomalousFactor is that of an anomalous unit.
+var anomalousFactor = math.Cbrt(alarmEvidence)
 
 // NewDecider returns a decider in state Normal, or the error of
 // [DeciderConfig.Validate].
@@ -96,11 +119,13 @@ func (d *Decider) Observe(anomalous, lossy bool) State {
 	case anomalous:
 		d.recent = d.recent<<1 | 1
 		d.quiet = 0
+		d.evidence = min((d.evidence+1)*anomalousFactor, alarmEvidence)
 	case lossy:
 		return d.state
 	default:
 		d.recent <<= 1
 		d.quiet++
+		d.evidence = (d.evidence + 1) * usualFactor
 	}
 	d.settle()
 	return d.state
@@ -121,11 +146,11 @@ func (d *Decider) Configure(c DeciderConfig) error {
 // settle works out the state after a unit, or after a change of the numbers.
 func (d *Decider) settle() {
 	switch count := d.count(); {
-	case d.state != Normal && d.quiet >= d.config.Quiet:
+	case d.state != Normal && d.quiet >= d.config.Quiet && d.evidence < lastingEvidence:
 		d.Reset()
-	case count >= d.config.Alarm:
+	case count >= d.config.Alarm || d.evidence >= alarmEvidence:
 		d.state = Anomalous
-	case d.state == Normal && count >= d.config.Suspect:
+	case d.state == Normal && (count >= d.config.Suspect || d.evidence >= lastingEvidence):
 		d.state = Suspect
 	}
 }

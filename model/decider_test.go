@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -17,6 +18,10 @@ func run(d *Decider, units string) string {
 	return b.String()
 }
 
+func q(units int) string { return strings.Repeat("q", units) }
+
+func n(units int) string { return strings.Repeat("n", units) }
+
 func TestDecider(t *testing.T) {
 	for _, tc := range []struct {
 		name, units, states string
@@ -24,20 +29,22 @@ func TestDecider(t *testing.T) {
 	}{
 		{"quiet", "qqqqqq", "nnnnnn", DeciderConfig{}},
 		{"one odd unit", "qaqqqqqq", "nnnnnnnn", DeciderConfig{}},
-		{"odd units apart", "aqqqqaqqqqa", "nnnnnnnnnnn", DeciderConfig{}},
+		{"odd units apart", "a" + q(20) + "a" + q(20) + "a", n(43), DeciderConfig{}},
+		{"odd units nearer", "aqqqqaqqqqq", "nnnnnsssssn", DeciderConfig{}},
+		{"weak and lasting", strings.Repeat("aqqqq", 4), "nnnnn" + "ssssssssss" + "AAAAA", DeciderConfig{}},
 		{"two in the window", "aqqqaqqqqq", "nnnnsssssn", DeciderConfig{}},
-		{"three of five", "aqaqaqqqqq", "nnssAAAAAn", DeciderConfig{}},
-		{"three at once", "aaaqqqqq", "nsAAAAAn", DeciderConfig{}},
-		{"quiet is interrupted", "aaaqqqqaqqqqq", "nsAAAAAAAAAAn", DeciderConfig{}},
+		{"three of five", "aqaqa" + q(17), "nnssA" + strings.Repeat("A", 16) + "n", DeciderConfig{}},
+		{"three at once", "aaa" + q(19), "nsA" + strings.Repeat("A", 18) + "n", DeciderConfig{}},
+		{"quiet is interrupted", "aaa" + q(18) + "a" + q(14), "nsA" + strings.Repeat("A", 18+1+13) + "n", DeciderConfig{}},
 		{"lossy units say nothing", "lllll", "nnnnn", DeciderConfig{}},
-		{"lossy units are no quiet", "aaaqqllllqql" + "q", "nsAAAAAAAAAA" + "n", DeciderConfig{}},
+		{"lossy units are no quiet", "aaa" + q(18) + "llll" + "q", "nsA" + strings.Repeat("A", 18+4) + "n", DeciderConfig{}},
 		{"lossy units push nothing out", "alllllallllla", "nnnnnnssssssA", DeciderConfig{}},
 		{"lossy and anomalous", "AAA", "nsA", DeciderConfig{}},
-		{"after an alarm all is forgotten", "aaaqqqqqa", "nsAAAAAnn", DeciderConfig{}},
+		{"after an alarm all is forgotten", "aaa" + q(19) + "a", "nsA" + strings.Repeat("A", 18) + "nn", DeciderConfig{}},
 		{"one is enough", "aq", "An", DeciderConfig{Window: 1, Alarm: 1, Quiet: 1}},
 		{"suspect at once", "aqqqqqa", "sssssns", DeciderConfig{Suspect: 1}},
 		{"long window", "aqqqqqqqaqqa", "nnnnnnnnsssA", DeciderConfig{Window: 20}},
-		{"quiet ends it before the window does", "aaaqq", "nsAAn", DeciderConfig{Window: 20, Quiet: 2}},
+		{"quiet ends it before the window does", "aa" + q(7), "nAAAAAAAn", DeciderConfig{Window: 20, Alarm: 2, Quiet: 2}},
 	} {
 		d, err := NewDecider(tc.config)
 		if err != nil {
@@ -62,9 +69,9 @@ func TestDeciderConfigure(t *testing.T) {
 		after, states string
 	}{
 		{"an alarm stays", "aaaqq", DeciderConfig{Quiet: 30}, Anomalous, "qqqqq", "AAAAA"},
-		{"a quieter window does not end it", "aaaqq", DeciderConfig{Window: 1, Alarm: 1}, Anomalous, "qqq", "AAn"},
-		{"it ends where it is quiet enough", "aaaqq", DeciderConfig{Quiet: 2}, Normal, "a", "n"},
-		{"units from before count", "aaqqqqq", DeciderConfig{}, Normal, "", ""},
+		{"a quieter window does not end it", "aaa" + q(17), DeciderConfig{Window: 1, Alarm: 1}, Anomalous, "qqq", "Ann"},
+		{"it ends where it is quiet enough", "aqaqa" + q(4) + "a" + q(13), DeciderConfig{Quiet: 2}, Anomalous, "qqqqqqqq", "AAAAAnnn"},
+		{"units from before count", "aa" + q(8), DeciderConfig{}, Normal, "", ""},
 		{"in a wider window", "aqqqqaq", DeciderConfig{Window: 10}, Suspect, "a", "A"},
 		{"fewer make an alarm", "aa", DeciderConfig{Alarm: 2}, Anomalous, "q", "A"},
 	} {
@@ -99,17 +106,37 @@ func TestDeciderConfig(t *testing.T) {
 	}
 }
 
+// A normal guest whose units are unusual as often as the evidence allows raises one
+// false alarm a day at most.
+func TestDeciderFalseAlarms(t *testing.T) {
+	const days, probability = 400, 0.007
+	d, err := NewDecider(DeciderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	alarms := 0
+	for range days * alarmEvidence {
+		before := d.State()
+		if d.Observe(random.Float64() < probability, false) == Anomalous && before != Anomalous {
+			alarms++
+		}
+	}
+	if alarms == 0 || alarms > days {
+		t.Errorf("%d false alarms in %d days", alarms, days)
+	}
+}
+
 // Whatever comes: a lossy unit that is not anomalous changes nothing, an alarm
-// begins only with the third anomalous unit of the last five counted, and ends
-// only after five quiet ones.
+// begins only with an anomalous unit, the third at least since the guest was
+// normal, and ends only after five quiet ones.
 func TestDeciderProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, err := NewDecider(DeciderConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var counted []bool
-		quiet := 0
+		odd, quiet := 0, 0
 		for _, u := range rapid.StringOfN(rapid.RuneFrom([]rune("aqlA")), 0, 80, -1).Draw(t, "units") {
 			before := d.State()
 			after := d.Observe(u == 'a' || u == 'A', u == 'l' || u == 'A')
@@ -120,16 +147,11 @@ func TestDeciderProperties(t *testing.T) {
 				continue
 			}
 			anomalous := u != 'q'
-			counted = append(counted, anomalous)
 			if quiet++; anomalous {
-				quiet = 0
+				odd, quiet = odd+1, 0
 			}
-			among := 0
-			for _, a := range counted[max(0, len(counted)-5):] {
-				among += int(count(a))
-			}
-			if after == Anomalous && before != Anomalous && (among < 3 || !anomalous) {
-				t.Fatalf("alarm at %d of five", among)
+			if after == Anomalous && before != Anomalous && (odd < 3 || !anomalous) {
+				t.Fatalf("alarm with %d anomalous units", odd)
 			}
 			if after == Normal && before != Normal && quiet < 5 {
 				t.Fatalf("normal again after %d quiet units", quiet)

@@ -47,14 +47,14 @@ func TestStates(t *testing.T) {
 		{"usual", "qq", []State{n, n}},
 		{"losses alone say nothing", "lllll", []State{u, u, l, l, l}},
 		{"losses after a usual unit", "qllllq", []State{n, n, n, l, l, n}},
-		{"a flood shows through losses", "AAAqqqqq", []State{n, s, a, a, a, a, a, n}},
+		{"a flood shows through losses", "AAAqqqqq", []State{n, s, a, a, a, a, a, a}},
 		{"an alarm stands in losses", "aaallll", []State{n, s, a, a, a, a, a}},
 		{"nothing is known after a gap", "qq|lq", []State{n, n, u, u, n}},
 		{"losses before a gap do not count", "qll|ll", []State{n, n, n, u, u, u}},
-		{"an alarm stands in a gap", "aaa|qqqqq", []State{n, s, a, a, a, a, a, a, n}},
+		{"an alarm stands in a gap", "aaa|qqqqq", []State{n, s, a, a, a, a, a, a, a}},
 		{"a suspicion does, too", "aa|a", []State{n, s, s, a}},
 		{"a reset forgets", "aaa0q", []State{n, s, a, u, n}},
-		{"other numbers do not", "aaaqqq9qqqqqq", []State{n, s, a, a, a, a, a, a, a, a, a, a, n}},
+		{"other numbers do not", "aaaqqq9qqqqqq", []State{n, s, a, a, a, a, a, a, a, a, a, a, a}},
 	} {
 		j := newJudge(t)
 		if j.State() != Unjudged || j.Seen() != 0 {

@@ -64,11 +64,16 @@ func TestSettingsKeepEvidence(t *testing.T) {
 	if now := s.status(); now.State != stateAnomalous || now.Reason.Text == "" {
 		t.Errorf("%s %+v; want anomalous", now.State, now.Reason)
 	}
-	for i, want := range []string{stateAnomalous, stateAnomalous, stateAnomalous, stateAnomalous, stateAnomalous, stateAnomalous, stateNormal} {
-		s.observe(load(1, time.Now().Add(2*time.Hour+time.Duration(i)*unit.Width), 1, 0))
-		if now := s.status().State; now != want {
-			t.Errorf("%s after %d usual units; want %s", now, i+1, want)
+	settings.Judging.QuietUnits = 30
+	s.configure(settings, nil)
+	for i := range 30 {
+		if now := s.status().State; now != stateAnomalous {
+			t.Errorf("%s after %d usual units; want anomalous", now, i)
 		}
+		s.observe(load(1, time.Now().Add(2*time.Hour+time.Duration(i)*unit.Width), 1, 0))
+	}
+	if now := s.status().State; now != stateNormal {
+		t.Errorf("%s after 30 usual units; want normal", now)
 	}
 }
 

@@ -230,13 +230,13 @@ func TestWayOfADomain(t *testing.T) {
 	if err != nil || d.Alarm == nil || d.Alarm.Explain[0].Subsystem == "disk" {
 		t.Errorf("Domain = %+v, %v", d, err)
 	}
-	b.source.put(batch{units: load(6, now.Add(300*time.Second), 1, 0)})
+	b.source.put(batch{units: load(25, now.Add(300*time.Second), 1, 0)})
 	b.await(stateNormal, "")
 
 	// A flood with losses is still one; quiet units with losses prove nothing.
 	b.source.put(batch{units: load(5, now.Add(400*time.Second), 20, 9)})
 	b.await(stateAnomalous, reasonAnomaly)
-	b.source.put(batch{units: load(6, now.Add(500*time.Second), 1, 0)})
+	b.source.put(batch{units: load(25, now.Add(500*time.Second), 1, 0)})
 	b.await(stateNormal, "")
 	b.source.put(batch{units: load(5, now.Add(600*time.Second), 1, 9)})
 	b.await(stateUnknown, reasonEventsLost)
