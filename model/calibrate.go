@@ -104,11 +104,20 @@ func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
 	return scores, nil
 }
 
+// vectorDigits is to what part of a scale unit support vectors are told: more digits
+// say nothing, and would take most of a profile's room.
+const vectorDigits = 1000
+
 // fit scales rows and fits the machine around them.
 func fit(engine Engine, rows [][]float64, o Options) (Scaling, Machine, error) {
 	rows = thin(rows, o.MaxRows)
 	scaling := FitScaling(rows)
 	scaled := scaling.applyAll(rows)
+	for _, row := range scaled {
+		for j, v := range row {
+			row[j] = math.Round(v*vectorDigits) / vectorDigits
+		}
+	}
 	gamma := o.Gamma
 	if gamma == 0 {
 		gamma = defaultGamma(scaled)
