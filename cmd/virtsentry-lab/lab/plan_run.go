@@ -1,0 +1,266 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+// stepName keeps a step's files below the plan's directory.
+var stepName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// planFiles are the unit files of each recording.
+var planFiles = []string{FileDefault, FilePaper, FileCounts, FileSyscalls}
+
+// stepOverhead is about what a recording takes beside its own span: the load's
+// beginning and the cutting into units.
+const stepOverhead = settle + 3*time.Second
+
+// PlanRun is one run of a plan.
+type PlanRun struct {
+	Steps      []Step
+	Output     string // directory; see [Manifest]
+	Guest      string // DefaultGuest if empty
+	KeepTraces bool   // keep the raw traces beside their unit files
+	// Begun hears of each step's begin, Done of its end; either may be nil.
+	Begun func(PlanProgress)
+	Done  func(PlanProgress, Recorded)
+}
+
+// PlanProgress is where a run has come to.
+type PlanProgress struct {
+	Step          Step
+	Number, Steps int       // of the step from 1 on, and how many the plan has
+	StepEnd, End  time.Time // expected
+	Skipped       bool      // it was complete already
+}
+
+// RunPlan makes the recordings of a plan one after the other, each with its unit
+// files and its entry in the manifest. What is complete in the directory is
+// left as it is; what is there in part is made again. The first recording that
+// fails ends it.
+func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
+	if r.Guest == "" {
+		r.Guest = DefaultGuest
+	}
+	if err := checkSteps(r.Steps); err != nil {
+		return err
+	}
+	versions, err := l.versions(ctx)
+	if err != nil {
+		return fmt.Errorf("run plan: %w", err)
+	}
+	if l.loadRuns() {
+		return errors.New("run plan: a load runs in the background, and would be in all recordings; end it with load --stop")
+	}
+	m, err := openManifest(r.Output)
+	if err != nil {
+		return err
+	}
+	for i, s := range r.Steps {
+		now := time.Now()
+		p := PlanProgress{Step: s, Number: i + 1, Steps: len(r.Steps), StepEnd: now, End: now.Add(m.left(r.Output, r.Steps[i:]))}
+		if m.complete(r.Output, s) {
+			p.Skipped = true
+			r.tell(p, nil)
+			continue
+		}
+		p.StepEnd = now.Add(s.For + stepOverhead)
+		r.tell(p, nil)
+		m.drop(s.Name)
+		if err := m.write(r.Output); err != nil {
+			return err
+		}
+		rec, err := l.runStep(ctx, r, s)
+		if err != nil {
+			return fmt.Errorf("recording %s: %w", s.Name, err)
+		}
+		rec.Versions = versions
+		m.put(rec)
+		if err := m.write(r.Output); err != nil {
+			return err
+		}
+		r.tell(p, &rec)
+	}
+	return nil
+}
+
+func (r PlanRun) tell(p PlanProgress, done *Recorded) {
+	switch {
+	case done == nil && r.Begun != nil:
+		r.Begun(p)
+	case done != nil && r.Done != nil:
+		r.Done(p, *done)
+	}
+}
+
+// left is how long the steps that are not complete will take.
+func (m *Manifest) left(dir string, steps []Step) time.Duration {
+	var d time.Duration
+	for _, s := range steps {
+		if !m.complete(dir, s) {
+			d += s.For + stepOverhead
+		}
+	}
+	return d
+}
+
+func checkSteps(steps []Step) error {
+	seen := make(map[string]bool)
+	for _, s := range steps {
+		if !stepName.MatchString(s.Name) || s.Name == ManifestFile || seen[s.Name] {
+			return fmt.Errorf("plan: recording %q: want names of lower case letters, digits, - and _, each once", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	return nil
+}
+
+// runStep makes one recording in DIR/NAME.
+func (l *Lab) runStep(ctx context.Context, r PlanRun, s Step) (Recorded, error) {
+	dir := filepath.Join(r.Output, s.Name)
+	if err := os.RemoveAll(dir); err != nil { // of a run that ended within
+		return Recorded{}, fmt.Errorf("remove what is there in part: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return Recorded{}, err
+	}
+	pid, err := l.GuestPID(r.Guest)
+	if err != nil {
+		return Recorded{}, err
+	}
+	counter, err := countSyscalls(pid)
+	if err != nil {
+		return Recorded{}, err
+	}
+	load := s.Load
+	load.Guest = r.Guest
+	trace, err := l.Record(ctx, Recording{Scenario: s.Scenario, For: s.For, Output: dir, All: true, Rate: s.Rate, Load: load})
+	syscalls, countErr := counter.Stop()
+	if err := errors.Join(err, countErr); err != nil {
+		return Recorded{}, err
+	}
+	return s.cut(r, trace, syscalls)
+}
+
+// cut makes the unit files of a recording and puts its trace away.
+func (s Step) cut(r PlanRun, trace string, syscalls unit.File) (Recorded, error) {
+	rec := s.recorded()
+	rec.Files = make(map[string]string)
+	write := func(name string, f unit.File) error {
+		rec.Files[name] = filepath.Join(s.Name, name+".csv")
+		return unit.WriteFile(filepath.Join(r.Output, rec.Files[name]), func(w io.Writer) error { return unit.Write(w, f) })
+	}
+	for name, set := range map[string]string{
+		FileDefault: catalogue.DefaultSet, FilePaper: catalogue.PaperSet, FileCounts: unit.Counts,
+	} {
+		f, err := unit.Cut(trace, set)
+		if err != nil {
+			return rec, err
+		}
+		if len(f.Units) == 0 {
+			return rec, errors.New("the trace is empty")
+		}
+		if name == FileDefault {
+			rec.Begin = time.Unix(0, f.Units[0].Start).UTC()
+			rec.Units, rec.LossyUnits = wholeUnits(f)
+			syscalls = within(syscalls, f)
+		}
+		if err := write(name, f); err != nil {
+			return rec, err
+		}
+	}
+	rec.SyscallUnits, rec.SyscallLossyUnits = wholeUnits(syscalls)
+	if err := write(FileSyscalls, syscalls); err != nil {
+		return rec, err
+	}
+	if !r.KeepTraces {
+		return rec, os.RemoveAll(trace)
+	}
+	return rec, os.Rename(trace, filepath.Join(r.Output, s.Name, "trace"))
+}
+
+// wholeUnits counts the units of two seconds, and those of them that may lack
+// events.
+func wholeUnits(f unit.File) (whole, lossy int) {
+	for _, u := range f.Units {
+		if u.Full() {
+			whole++
+			if u.Lost > 0 {
+				lossy++
+			}
+		}
+	}
+	return whole, lossy
+}
+
+// within leaves of f the units that span has as whole ones.
+func within(f, span unit.File) unit.File {
+	whole := make(map[int64]bool)
+	for _, u := range span.Units {
+		if u.Full() {
+			whole[u.Start] = true
+		}
+	}
+	kept := unit.File{Features: f.Features}
+	for _, u := range f.Units {
+		if whole[u.Start] {
+			kept.Units = append(kept.Units, u)
+		}
+	}
+	return kept
+}
+
+// versions tells what the lab records with.
+func (l *Lab) versions(ctx context.Context) (Versions, error) {
+	v := Versions{Syscalls: "perf", Sets: make(map[string]string)}
+	st, err := l.loadState()
+	if err != nil {
+		return v, err
+	}
+	if st.QEMU == "" {
+		return v, ErrNotUp
+	}
+	if v.QEMU, err = firstLine(ctx, st.QEMU, "--version"); err != nil {
+		return v, err
+	}
+	if v.LTTng, err = firstLine(ctx, "lttng", "--version"); err != nil {
+		return v, err
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return v, fmt.Errorf("kernel's version: %w", err)
+	}
+	v.Kernel = unix.ByteSliceToString(uts.Release[:])
+	for _, name := range []string{catalogue.DefaultSet, catalogue.PaperSet} {
+		set, err := catalogue.Load(name)
+		if err != nil {
+			return v, err
+		}
+		names := set.Names()
+		v.Sets[name] = fmt.Sprintf("%d columns, sha256 %.8x", len(names), sha256.Sum256([]byte(strings.Join(names, "\n")+"\n")))
+	}
+	return v, nil
+}
+
+func firstLine(ctx context.Context, program string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, program, args...).Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", program, err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line), nil
+}
