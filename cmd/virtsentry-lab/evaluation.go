@@ -103,6 +103,6 @@ func (a *app) stepBegun(line *statusLine, p lab.PlanProgress) {
 }
 
 func printRecorded(w io.Writer, p lab.PlanProgress, r lab.Recorded) {
-	_, _ = fmt.Fprintf(w, "%s %d/%d %s: %d units (%d lossy), system calls: %d units (%d lossy)\n",
-		time.Now().Format(time.DateTime), p.Number, p.Steps, r.Name, r.Units, r.LossyUnits, r.SyscallUnits, r.SyscallLossyUnits)
+	_, _ = fmt.Fprintf(w, "%s %d/%d %s: %d units; with losses: %d, %d in system calls\n",
+		time.Now().Format(time.DateTime), p.Number, p.Steps, r.Name, r.Units, r.LossyUnits, r.SyscallLossyUnits)
 }

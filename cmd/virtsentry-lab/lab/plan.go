@@ -51,10 +51,11 @@ type Spans struct {
 // it works.
 var (
 	FullSpans  = Spans{Normal: 10 * time.Minute, Each: 4 * time.Minute}
-	ShortSpans = Spans{Normal: 12 * time.Second, Each: 8 * time.Second}
+	ShortSpans = Spans{Normal: 15 * time.Second, Each: 10 * time.Second}
 )
 
 const (
+	shortest     = 10 * time.Second // gives two units at least
 	swingPeriod  = 5 * time.Minute
 	usual        = 6         // visitors of the ordinary load
 	peakSessions = 3 * usual // of the peak load, all the time
@@ -69,8 +70,8 @@ const (
 // the swing.
 func EvaluationPlan(s Spans) ([]Step, error) {
 	for _, d := range []time.Duration{s.Normal, s.Each} {
-		if d < 4*time.Second || d > MaxFor/4 {
-			return nil, fmt.Errorf("span %v of a recording: want %v to %v", d, 4*time.Second, MaxFor/4)
+		if d < shortest || d > MaxFor/4 {
+			return nil, fmt.Errorf("span %v of a recording: want %v to %v", d, shortest, MaxFor/4)
 		}
 	}
 	normal := func(name, kind string, d time.Duration, seed uint64) Step {

@@ -37,11 +37,9 @@ const (
 //	DIR/NAME/syscalls.csv
 //	DIR/NAME/trace/               the raw CTF trace, if it was asked for
 //
-// All four lie on the same grid of two seconds. The first three have the same
-// units, of which the first and the last are shorter than two seconds.
-// syscalls.csv has those units alone that are whole: they go together by
-// start_ns. Columns of counts and syscalls are those that occur in the
-// recording; one that another recording lacks is 0 there.
+// All four have the same units, whole ones of two seconds. Columns of counts and
+// syscalls are those that occur in the recording; one that another recording
+// lacks is 0 there.
 type Manifest struct {
 	Format     int        `json:"format"` // 1
 	Recordings []Recorded `json:"recordings"`
@@ -63,11 +61,10 @@ type Recorded struct {
 	Sessions int       `json:"sessions"`
 	Shape    string    `json:"shape,omitempty"`
 	Begin    time.Time `json:"begin"` // of the first unit
-	// Units are the whole ones; LossyUnits those of them that may lack events.
-	Units      int `json:"units"`
-	LossyUnits int `json:"lossy_units"`
-	// SyscallUnits and SyscallLossyUnits are the same of the system calls.
-	SyscallUnits      int `json:"syscall_units"`
+	Units    int       `json:"units"`
+	// LossyUnits are those that may lack events, SyscallLossyUnits those that may
+	// lack system calls.
+	LossyUnits        int `json:"lossy_units"`
 	SyscallLossyUnits int `json:"syscall_lossy_units"`
 	// Files are the unit files, by default, paper, counts and syscalls, relative
 	// to the manifest's directory.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,19 +172,23 @@ func (s Step) cut(r PlanRun, trace string, syscalls unit.File) (Recorded, error)
 		if err != nil {
 			return rec, err
 		}
+		f.Units = inner(f.Units)
 		if len(f.Units) == 0 {
-			return rec, errors.New("the trace is empty")
+			return rec, errors.New("the trace has too few units; were QEMU and lttng-sessiond there all the time?")
 		}
 		if name == FileDefault {
 			rec.Begin = time.Unix(0, f.Units[0].Start).UTC()
-			rec.Units, rec.LossyUnits = wholeUnits(f)
-			syscalls = within(syscalls, f)
+			rec.Units, rec.LossyUnits = len(f.Units), lossy(f.Units)
+			syscalls.Units = within(syscalls.Units, f.Units)
 		}
 		if err := write(name, f); err != nil {
 			return rec, err
 		}
 	}
-	rec.SyscallUnits, rec.SyscallLossyUnits = wholeUnits(syscalls)
+	if len(syscalls.Units) != rec.Units {
+		return rec, fmt.Errorf("%d units of system calls for %d of the trace: was the clock set?", len(syscalls.Units), rec.Units)
+	}
+	rec.SyscallLossyUnits = lossy(syscalls.Units)
 	if err := write(FileSyscalls, syscalls); err != nil {
 		return rec, err
 	}
@@ -193,35 +198,39 @@ func (s Step) cut(r PlanRun, trace string, syscalls unit.File) (Recorded, error)
 	return rec, os.Rename(trace, filepath.Join(r.Output, s.Name, "trace"))
 }
 
-// wholeUnits counts the units of two seconds, and those of them that may lack
-// events.
-func wholeUnits(f unit.File) (whole, lossy int) {
-	for _, u := range f.Units {
+// inner leaves of a recording's units the whole ones but the first and the last:
+// in these, or in the parts of units before and after them, the tracing began
+// and ended. QEMU makes thousands of system calls to begin it.
+func inner(units []unit.Unit) []unit.Unit {
+	var whole []unit.Unit
+	for _, u := range units {
 		if u.Full() {
-			whole++
-			if u.Lost > 0 {
-				lossy++
-			}
+			whole = append(whole, u)
 		}
 	}
-	return whole, lossy
+	if len(whole) < 2 {
+		return nil
+	}
+	return whole[1 : len(whole)-1]
 }
 
-// within leaves of f the units that span has as whole ones.
-func within(f, span unit.File) unit.File {
-	whole := make(map[int64]bool)
-	for _, u := range span.Units {
-		if u.Full() {
-			whole[u.Start] = true
+// within leaves of units those that begin as one of the span's.
+func within(units, span []unit.Unit) []unit.Unit {
+	begins := make(map[int64]bool)
+	for _, u := range span {
+		begins[u.Start] = true
+	}
+	return slices.DeleteFunc(slices.Clone(units), func(u unit.Unit) bool { return !begins[u.Start] })
+}
+
+func lossy(units []unit.Unit) int {
+	n := 0
+	for _, u := range units {
+		if u.Lost > 0 {
+			n++
 		}
 	}
-	kept := unit.File{Features: f.Features}
-	for _, u := range f.Units {
-		if whole[u.Start] {
-			kept.Units = append(kept.Units, u)
-		}
-	}
-	return kept
+	return n
 }
 
 // versions tells what the lab records with.

@@ -1,10 +1,8 @@
 package lab
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,29 +233,28 @@ func TestReadManifestRefuses(t *testing.T) {
 	}
 }
 
-func TestWithin(t *testing.T) {
-	units := func(starts ...int64) unit.File {
-		f := unit.File{Features: []string{"a"}}
+func TestUnitsOfRecording(t *testing.T) {
+	units := func(starts ...int64) (us []unit.Unit) {
 		for _, s := range starts {
-			f.Units = append(f.Units, unit.Unit{Start: s * 1e9, Duration: 2e9, Counts: []uint64{uint64(s)}})
+			us = append(us, unit.Unit{Start: s * 1e9, Duration: 2e9, Counts: []uint64{uint64(s)}})
 		}
-		return f
+		return us
 	}
-	span := units(2, 4, 6)
-	span.Units[0].Duration = 1e9
-	span.Units[1].Lost = 1
-	got := within(units(0, 2, 4, 6, 8), span)
-	if diff := cmp.Diff(units(4, 6), got); diff != "" {
+	span := units(2, 4, 6, 8, 10)
+	span[0].Duration = 1e9
+	if diff := cmp.Diff(units(6, 8), inner(span)); diff != "" {
 		t.Error(diff)
 	}
-	if whole, lossy := wholeUnits(span); whole != 2 || lossy != 1 {
-		t.Errorf("%d whole, %d lossy", whole, lossy)
+	for _, few := range [][]unit.Unit{nil, units(2), units(2, 4), span[:3]} {
+		if got := inner(few); len(got) > 0 {
+			t.Errorf("%v of %v", got, few)
+		}
 	}
-	var b bytes.Buffer
-	if err := unit.Write(&b, got); err != nil {
-		t.Error(err)
+	if diff := cmp.Diff(units(4, 6), within(units(0, 2, 4, 6, 10), units(4, 6, 8))); diff != "" {
+		t.Error(diff)
 	}
-	if !slices.Equal(got.Features, []string{"a"}) {
-		t.Error(got.Features)
+	span[1].Lost = 1
+	if n := lossy(span); n != 1 {
+		t.Errorf("%d lossy", n)
 	}
 }
