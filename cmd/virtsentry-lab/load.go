@@ -109,15 +109,19 @@ func loadLine(s emulator.Stats) string {
 func (a *app) recordCommand() *cobra.Command {
 	var r lab.Recording
 	var events string
+	scenarios := append([]string{lab.Everyday}, lab.Scenarios()...)
 	cmd := &cobra.Command{
 		Use:   "record SCENARIO",
 		Short: "Record the raw trace of a scenario",
 		Long: `record plays a scenario for a time and records the trace points of the guest's QEMU
 meanwhile, as a CTF trace in the output directory. Load and attack begin some
-seconds before the trace. Scenarios:
-  ` + strings.Join(lab.Scenarios(), "\n  "),
+seconds before the trace. Everyday is normal with what a server does by itself
+beside serving: jobs each minute, log rotation, backups, packages installed and
+removed, and a search engine's visits. When what ran is in everyday.log beside
+the trace. Scenarios:
+  ` + strings.Join(scenarios, "\n  "),
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: lab.Scenarios(),
+		ValidArgs: scenarios,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if events != "default" && events != "all" {
 				return fmt.Errorf("events %q: want default or all", events)
@@ -141,5 +145,6 @@ seconds before the trace. Scenarios:
 	f.StringVarP(&r.Output, "output", "o", ".", "where the trace's directory is made")
 	f.StringVar(&events, "events", "default", "trace points: default (the catalogue's) or all (of devices)")
 	f.IntVar(&r.Rate, "rate", 0, "rate of the attack (default: by attack)")
+	f.IntVar(&r.Pace, "pace", 1, "of everyday: how many times as often its jobs run, each at most every 10 s")
 	return cmd
 }

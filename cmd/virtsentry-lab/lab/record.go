@@ -28,7 +28,7 @@ const settle = 6 * time.Second
 
 // Recording is the trace of one scenario.
 type Recording struct {
-	// Scenario is normal, idle, an attack with its side such as
+	// Scenario is Everyday, normal, idle, an attack with its side such as
 	// synflood_target, or a stress such as stress_io.
 	Scenario string
 	For      time.Duration
@@ -36,16 +36,19 @@ type Recording struct {
 	All      bool   // all device trace points instead of the catalogue's
 	Rate     int    // of an attack, 0: its default
 	Load     Load   // of the scenarios with load; its guest is the recorded one
+	Pace     int    // of everyday: how many times as often its jobs run, 0: 1
 }
 
 // scenario is what a recording's name means.
 type scenario struct {
-	load   bool
-	attack *Attack
-	stress *Stress
+	load     bool
+	everyday bool
+	attack   *Attack
+	stress   *Stress
 }
 
-// Scenarios lists the names that can be recorded.
+// Scenarios lists the names that can be recorded, but for [Everyday]: those
+// that are made of load, one attack or one stress alone.
 func Scenarios() []string {
 	names := []string{"normal", "idle"}
 	for _, a := range AttackNames() {
@@ -61,8 +64,11 @@ func Scenarios() []string {
 }
 
 func parseScenario(name string) (scenario, error) {
+	if name == Everyday {
+		return scenario{load: true, everyday: true}, nil
+	}
 	if !slices.Contains(Scenarios(), name) {
-		return scenario{}, fmt.Errorf("scenario %q: want one of %s", name, strings.Join(Scenarios(), ", "))
+		return scenario{}, fmt.Errorf("scenario %q: want %s or one of %s", name, Everyday, strings.Join(Scenarios(), ", "))
 	}
 	switch kind, rest, _ := strings.Cut(name, "_"); {
 	case name == "normal":
@@ -86,6 +92,9 @@ func (l *Lab) Record(ctx context.Context, r Recording) (string, error) {
 	}
 	if err := checkFor(r.For); err != nil {
 		return "", err
+	}
+	if r.Pace < 0 {
+		return "", fmt.Errorf("pace %d: want 1 or more", r.Pace)
 	}
 	if r.Load.Guest == "" {
 		r.Load.Guest = DefaultGuest
@@ -115,6 +124,12 @@ func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir s
 	if err != nil {
 		return err
 	}
+	var repository string
+	if sc.everyday {
+		if repository, err = l.packageRepository(ctx); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	playing, finish := context.WithCancel(ctx)
 	play := func(f func(context.Context) error) {
@@ -138,6 +153,12 @@ func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir s
 		a := *sc.attack
 		a.For, a.Rate, a.Guest = span, r.Rate, r.Load.Guest
 		play(func(ctx context.Context) error { return l.Attack(ctx, a) })
+	}
+	if sc.everyday {
+		e := everyday{
+			guest: r.Load.Guest, seed: r.Load.Seed, span: settle + r.For, pace: max(1, r.Pace), log: dir + ".log",
+		}
+		play(func(ctx context.Context) error { return l.playEveryday(ctx, e, repository) })
 	}
 	if sc.stress != nil {
 		s := *sc.stress
