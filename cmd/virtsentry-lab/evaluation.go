@@ -26,7 +26,7 @@ the default feature set, the paper's, all trace points, and the system calls of 
 DIR/manifest.json says what there is. Recordings that are complete are left as they
 are, so that the command may be interrupted and called again.
 
-It takes some three hours; --short some ten minutes, which shows that all of it works
+It takes two hours and a half; --short some ten minutes, which shows that all of it works
 but is too little to learn from. A lab that is not up is made, and removed afterwards.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

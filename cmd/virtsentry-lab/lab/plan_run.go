@@ -51,8 +51,8 @@ type PlanProgress struct {
 
 // RunPlan makes the recordings of a plan one after the other, each with its unit
 // files and its entry in the manifest. What is complete in the directory is
-// left as it is; what is there in part is made again. The first recording that
-// fails ends it.
+// left as it is; what is there in part is made again. One that fails is left
+// out, and is in the error at the end; a second one after it ends the run.
 func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 	if r.Guest == "" {
 		r.Guest = DefaultGuest
@@ -71,6 +71,8 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 	if err != nil {
 		return err
 	}
+	var failed error
+	inRow := 0
 	for i, s := range r.Steps {
 		now := time.Now()
 		p := PlanProgress{Step: s, Number: i + 1, Steps: len(r.Steps), StepEnd: now, End: now.Add(m.left(r.Output, r.Steps[i:]))}
@@ -87,8 +89,14 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 		}
 		rec, err := l.runStep(ctx, r, s)
 		if err != nil {
-			return fmt.Errorf("recording %s: %w", s.Name, err)
+			failed = errors.Join(failed, fmt.Errorf("recording %s: %w", s.Name, err))
+			if inRow++; ctx.Err() != nil || inRow == 2 {
+				return failed
+			}
+			l.log.WithError(err).Warnf("recording %s failed; the next one follows", s.Name)
+			continue
 		}
+		inRow = 0
 		rec.Versions = versions
 		m.put(rec)
 		if err := m.write(r.Output); err != nil {
@@ -96,7 +104,7 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 		}
 		r.tell(p, &rec)
 	}
-	return nil
+	return failed
 }
 
 func (r PlanRun) tell(p PlanProgress, done *Recorded) {

@@ -196,6 +196,9 @@ func TestRunPlanSkips(t *testing.T) {
 	if err := l.RunPlan(t.Context(), run); err == nil || !strings.Contains(err.Error(), steps[0].Name) {
 		t.Errorf("no guest to record: %v", err)
 	}
+	if len(skipped) != 2*(len(steps)-1) {
+		t.Errorf("the run did not go on after a recording that failed: %d skipped", len(skipped))
+	}
 	after, err := ReadManifest(dir)
 	if err != nil || len(after.Recordings) != len(steps)-1 {
 		t.Errorf("the failed run left %d recordings, %v", len(after.Recordings), err)
