@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/BurntSushi/toml v1.6.0
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/google/go-cmp v0.7.0
 	github.com/sirupsen/logrus v1.10.2
 	github.com/spf13/cobra v1.10.2
@@ -20,6 +21,7 @@ require (
 require github.com/fsnotify/fsnotify v1.10.1
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/ewalker544/libsvm-go v0.0.0-20140912030911-ec8445221ede
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 )

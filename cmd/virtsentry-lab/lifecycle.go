@@ -20,7 +20,10 @@ func (a *app) upCommand() *cobra.Command {
 		Long: `up makes the network namespace, its libvirtd and the first guest, and waits until
 the guest's web page answers. QEMU and the guest's image are built by the
 source tree's recipes when not named; both are cached. Where a libvirt client
-finds the lab is printed on standard output.`,
+finds the lab is printed on standard output.
+
+Kinds of guest (--variant):
+` + variantList(),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Dir, cfg.Log = a.dir, a.log
@@ -37,6 +40,7 @@ finds the lab is printed on standard output.`,
 	f.BoolVar(&cfg.NoGuest, "no-guest", false, "make no guest")
 	f.BoolVar(&cfg.DefineOnly, "define-only", false, "define the guest but do not start it")
 	f.IntVar(&cfg.MemoryMiB, "memory", 768, "the guest's memory in MiB")
+	f.StringVar(&cfg.Variant, "variant", lab.DefaultVariant, variantHelp("kind of the first guest"))
 	f.StringVar(&cfg.QEMU, "qemu", "", "QEMU binary (default: built from packaging/qemu)")
 	f.StringVar(&cfg.Image, "image", "", "directory of the guest's image (default: built from packaging/lab/image)")
 	f.StringVar(&cfg.Checkout, "checkout", "", "source tree (default: found from the working directory)")
@@ -113,6 +117,11 @@ func (a *app) guestCommand() *cobra.Command {
 	define := &cobra.Command{
 		Use:   "define NAME",
 		Short: "Define one more guest, with a fresh disk; start it with virsh or \"guest start\"",
+		Long: `define makes one more guest, with a fresh disk; start it with virsh or
+"guest start". Its kind must be one that uses the lab's image.
+
+Kinds of guest (--variant):
+` + variantList(),
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			l, err := a.open()
@@ -130,9 +139,10 @@ func (a *app) guestCommand() *cobra.Command {
 	}
 	define.Flags().StringVar(&addr, "ip", "", "its address in "+lab.Subnet.String()+" (default: the next free one)")
 	define.Flags().IntVar(&g.MemoryMiB, "memory", 768, "its memory in MiB")
+	define.Flags().StringVar(&g.Variant, "variant", lab.DefaultVariant, variantHelp("its kind"))
 	start := &cobra.Command{
 		Use:   "start NAME",
-		Short: "Start a guest and wait for its web page",
+		Short: "Start a guest and wait for its service",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.open()
@@ -142,7 +152,7 @@ func (a *app) guestCommand() *cobra.Command {
 			if err := l.StartGuest(args[0]); err != nil {
 				return err
 			}
-			return l.WaitForWeb(cmd.Context(), args[0], lab.DefaultWait)
+			return l.WaitForService(cmd.Context(), args[0], lab.DefaultWait)
 		},
 	}
 	guest := &cobra.Command{Use: "guest", Short: "Define, start and migrate guests"}

@@ -35,17 +35,9 @@ func Run(ctx context.Context, cfg Config, report func(Stats)) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("emulate clients: %w", err)
 	}
-	r := &run{cfg: cfg, base: base, start: time.Now(), counters: newCounters(), limit: limiter{gap: time.Duration(float64(time.Second) / cfg.MaxRate)}}
-	var sessions sync.WaitGroup
-	for i := range cfg.Sessions {
-		s := newSession(r, i)
-		sessions.Go(func() { s.play(ctx) })
-	}
-	if report != nil {
-		sessions.Go(func() { r.report(ctx, report) })
-	}
-	sessions.Wait()
-	return r.stats(), nil
+	r := newRun(cfg)
+	r.base = base
+	return r.play(ctx, func(i int) player { return newSession(r, i) }, report), nil
 }
 
 // complete checks the configuration and fills in what was left out.
@@ -54,15 +46,26 @@ func (c *Config) complete() (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case base.Scheme != "http" || base.Host == "":
+	if base.Scheme != "http" || base.Host == "" {
 		return nil, fmt.Errorf("base address %q is not http://HOST", c.BaseURL)
+	}
+	if c.Table == nil {
+		if c.Table, err = Auction(); err != nil {
+			return nil, err
+		}
+	}
+	return base, c.completeLoad()
+}
+
+// completeLoad is complete for what does not hang on the service.
+func (c *Config) completeLoad() error {
+	switch {
 	case c.Sessions < 1 || c.Sessions > 1000:
-		return nil, fmt.Errorf("%d sessions: want 1 to 1000", c.Sessions)
+		return fmt.Errorf("%d sessions: want 1 to 1000", c.Sessions)
 	case c.Think < 0 || c.Timeout < 0 || c.Report < 0:
-		return nil, errors.New("a negative time")
+		return errors.New("a negative time")
 	case !(c.MaxRate >= 0.01 && c.MaxRate <= 1e5):
-		return nil, fmt.Errorf("highest rate %v: want 0.01 to 100000 requests/s", c.MaxRate)
+		return fmt.Errorf("highest rate %v: want 0.01 to 100000 requests/s", c.MaxRate)
 	}
 	if c.Shape == nil {
 		c.Shape = Constant(1)
@@ -73,24 +76,40 @@ func (c *Config) complete() (*url.URL, error) {
 	if c.Report == 0 {
 		c.Report = time.Second
 	}
-	if c.Table == nil {
-		if c.Table, err = Auction(); err != nil {
-			return nil, err
-		}
-	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
-	return base, nil
+	return nil
 }
 
-// run is what the sessions of one Run share.
+// player is one session.
+type player interface{ play(ctx context.Context) }
+
+// run is what the sessions of one Run or RunClients share.
 type run struct {
 	cfg      Config
-	base     *url.URL
+	base     *url.URL // of the site; nil: another service
 	start    time.Time
 	counters *counters
 	limit    limiter
+}
+
+func newRun(cfg Config) *run {
+	return &run{cfg: cfg, start: time.Now(), counters: newCounters(), limit: limiter{gap: time.Duration(float64(time.Second) / cfg.MaxRate)}}
+}
+
+// play has all sessions play, and report called, until ctx ends.
+func (r *run) play(ctx context.Context, sit func(session int) player, report func(Stats)) Stats {
+	var sessions sync.WaitGroup
+	for i := range r.cfg.Sessions {
+		s := sit(i)
+		sessions.Go(func() { s.play(ctx) })
+	}
+	if report != nil {
+		sessions.Go(func() { r.report(ctx, report) })
+	}
+	sessions.Wait()
+	return r.stats()
 }
 
 // active is the number of sessions that the shape lets work now.

@@ -79,20 +79,20 @@ func (s *session) sitDown() {
 // play visits pages until ctx ends.
 func (s *session) play(ctx context.Context) {
 	defer s.transport.CloseIdleConnections()
-	for s.think(ctx) && s.rest(ctx) {
+	for s.run.think(ctx, s.rng) && s.run.rest(ctx, s.index) {
 		s.step(ctx)
 	}
 }
 
 // think waits for an exponential time, as between two clicks.
-func (s *session) think(ctx context.Context) bool {
-	mean := s.run.cfg.Think.Seconds()
-	return sleep(ctx, time.Duration(min(10, s.rng.ExpFloat64())*mean*float64(time.Second)))
+func (r *run) think(ctx context.Context, rng *rand.Rand) bool {
+	mean := r.cfg.Think.Seconds()
+	return sleep(ctx, time.Duration(min(10, rng.ExpFloat64())*mean*float64(time.Second)))
 }
 
 // rest waits while the shape of the load does not need this session.
-func (s *session) rest(ctx context.Context) bool {
-	for s.index >= s.run.active() {
+func (r *run) rest(ctx context.Context, session int) bool {
+	for session >= r.active() {
 		if !sleep(ctx, idlePoll) {
 			return false
 		}
@@ -257,12 +257,15 @@ func (e statusError) Error() string { return fmt.Sprintf("status %d", int(e)) }
 // kind names an error for Stats.Errors: few kinds, whatever the server does.
 func kind(err error) string {
 	var status statusError
+	var failure Failure
 	var netErr net.Error
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, &status):
 		return status.Error()
+	case errors.As(err, &failure):
+		return failure.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return "timeout"
 	}

@@ -22,6 +22,7 @@ type GuestDef struct {
 	Name      string     `json:"name"`
 	Addr      netip.Addr `json:"address"`
 	MemoryMiB int        `json:"memory_mib"`
+	Variant   string     `json:"variant,omitempty"` // DefaultVariant if empty
 }
 
 // connect opens a connection to the lab's libvirtd. The caller closes it.
@@ -83,10 +84,20 @@ func (l *Lab) define(ctx context.Context, st *state, g GuestDef) error {
 	if !guestName.MatchString(g.Name) {
 		return fmt.Errorf("define guest %q: want a name of lower case letters, digits and dashes", g.Name)
 	}
-	if st.guest(g.Name) != nil {
+	v, err := variantOf(g.Variant)
+	if err != nil {
+		return fmt.Errorf("define guest %s: %w", g.Name, err)
+	}
+	if have := st.guest(g.Name); have != nil {
+		if old, err := variantOf(have.Variant); err != nil || old.Name != v.Name {
+			l.log.Warnf("guest %s stays the variant %s that it was defined as", g.Name, old.Name)
+		}
 		return nil
 	}
-	var err error
+	if v.image != st.Recipe {
+		return fmt.Errorf("define guest %s: variant %s needs another image than this lab has; make a lab beside it: up --dir %s-%s --variant %s",
+			g.Name, v.Name, DefaultDir, v.Name, v.Name)
+	}
 	if g.Addr, err = chooseAddr(st.Guests, g); err != nil {
 		return fmt.Errorf("define guest %s: %w", g.Name, err)
 	}
@@ -150,13 +161,18 @@ func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 	if len(tap) > 15 { // the kernel's limit for a device's name
 		tap = fmt.Sprintf("vs-guest-%d", last)
 	}
+	v, err := variantOf(g.Variant)
+	if err != nil {
+		return "", err
+	}
 	// The same guest of the same lab has the same UUID each time.
 	sum := sha1.Sum([]byte(l.name + "/" + g.Name)) //nolint:gosec // as above
 	text, err := render("guest.xml", map[string]any{
 		"Accel": st.Accel, "Name": g.Name, "UUID": formatUUID([16]byte(sum[:16]), 5), "MemoryMiB": g.MemoryMiB,
+		"Machine": v.machine, "VCPUs": v.vcpus, "DiskBus": v.disk, "DiskTarget": v.target(), "NIC": v.nic,
 		"Kernel":   filepath.Join(l.diskDir(), "vmlinuz"),
 		"Initrd":   filepath.Join(l.diskDir(), "initrd.img"),
-		"Cmdline":  guestCmdline(g.Addr, g.Name),
+		"Cmdline":  guestCmdline(v.root(), g.Addr, g.Name),
 		"Emulator": st.QEMU,
 		"Overlay":  l.overlay(g.Name),
 		"MAC":      fmt.Sprintf("52:54:00:4d:00:%02x", last),
@@ -167,9 +183,9 @@ func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 
 // guestCmdline tells the image's own initial RAM disk address, gateway and
 // host name, in the kernel's ip= syntax, and keeps the device's name stable.
-func guestCmdline(addr netip.Addr, name string) string {
+func guestCmdline(root string, addr netip.Addr, name string) string {
 	mask := net.IP(net.CIDRMask(Subnet.Bits(), 32))
-	return fmt.Sprintf("root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 ip=%s::%s:%s:%s:eth0:off", addr, HostAddr, mask, name)
+	return fmt.Sprintf("root=%s rw console=ttyS0 quiet net.ifnames=0 ip=%s::%s:%s:%s:eth0:off", root, addr, HostAddr, mask, name)
 }
 
 // makeOverlay makes the guest's disk, owned by the user that guests run as.
@@ -232,24 +248,34 @@ func (l *Lab) WaitForWeb(ctx context.Context, name string, limit time.Duration) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	return l.await(ctx, g, "web pages", l.webPage)
+}
+
+// webPage gets a page that the guest makes from its data base.
+func (l *Lab) webPage(ctx context.Context, g GuestDef) error {
 	client := http.Client{
 		Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true},
 		Timeout:   20 * time.Second,
 	}
+	return getPage(ctx, &client, "http://"+g.Addr.String()+"/")
+}
+
+// await tries the guest's service until it answers or ctx ends.
+func (l *Lab) await(ctx context.Context, g GuestDef, what string, try func(context.Context, GuestDef) error) error {
 	began, next := time.Now(), 15*time.Second
-	l.log.Infof("waiting for the web pages of guest %s at %s", name, g.Addr)
+	l.log.Infof("waiting for the %s of guest %s at %s", what, g.Name, g.Addr)
 	for {
-		err := getPage(ctx, &client, "http://"+g.Addr.String()+"/")
+		err := try(ctx, g)
 		if err == nil {
-			l.log.Infof("guest %s serves its pages after %v", name, time.Since(began).Round(100*time.Millisecond))
+			l.log.Infof("guest %s serves its %s after %v", g.Name, what, time.Since(began).Round(100*time.Millisecond))
 			return nil
 		}
 		if waited := time.Since(began); waited > next {
-			l.log.Infof("guest %s: nothing yet after %v", name, waited.Round(time.Second))
+			l.log.Infof("guest %s: nothing yet after %v", g.Name, waited.Round(time.Second))
 			next += 15 * time.Second
 		}
 		if sleep(ctx, 500*time.Millisecond) != nil {
-			return fmt.Errorf("wait for the web pages of guest %s: %w", name, err)
+			return fmt.Errorf("wait for the %s of guest %s: %w", what, g.Name, err)
 		}
 	}
 }

@@ -56,6 +56,7 @@ type Config struct {
 	NoGuest    bool               // make no guest at all
 	DefineOnly bool               // define the guest but do not start it
 	MemoryMiB  int                // guest memory, 768 if 0
+	Variant    string             // kind of the first guest and of the image, DefaultVariant if empty
 	Accel      string             // of all guests: "tcg" (default) or "kvm"; a lab that exists keeps its own
 	Daemon     string             // "libvirtd" (default) or "virtqemud", or a path to one; a lab that exists keeps its own
 	Timeout    time.Duration      // for the guest to answer, 5 minutes if 0
@@ -71,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MemoryMiB == 0 {
 		c.MemoryMiB = 768
+	}
+	if c.Variant == "" {
+		c.Variant = DefaultVariant
 	}
 	if c.Accel == "" {
 		c.Accel = "tcg"
@@ -95,6 +99,9 @@ func (c Config) check() error {
 	}
 	if c.Accel != "tcg" && c.Accel != "kvm" {
 		return fmt.Errorf("accelerator %q: want tcg or kvm", c.Accel)
+	}
+	if _, err := variantOf(c.Variant); err != nil {
+		return err
 	}
 	return checkDaemon(c.Daemon)
 }

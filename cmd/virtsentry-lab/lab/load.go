@@ -12,7 +12,8 @@ import (
 // maxLoadRate bounds all sessions of one load together, in requests/s.
 const maxLoadRate = 200
 
-// Load is a number of visitors of a guest's auction site.
+// Load is a number of visitors of a guest's auction site, or of clients of
+// what else it serves.
 type Load struct {
 	Guest    string        // DefaultGuest if empty
 	Sessions int           // 6 if 0
@@ -47,7 +48,7 @@ func (ld Load) config() (emulator.Config, error) {
 	}, nil
 }
 
-// Load plays the visitors, from inside the lab's network namespace, until
+// Load plays the visitors or clients, from inside the lab's network namespace, until
 // their time is over or ctx ends; neither is an error.
 func (l *Lab) Load(ctx context.Context, ld Load) (emulator.Stats, error) {
 	if ld.Guest == "" {
@@ -61,14 +62,16 @@ func (l *Lab) Load(ctx context.Context, ld Load) (emulator.Stats, error) {
 	if err != nil {
 		return emulator.Stats{}, err
 	}
-	cfg.BaseURL = "http://" + g.Addr.String()
-	cfg.Dial = l.DialContext
+	s, err := serviceOf(g)
+	if err != nil {
+		return emulator.Stats{}, err
+	}
 	if ld.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, ld.For)
 		defer cancel()
 	}
-	stats, err := emulator.Run(ctx, cfg, ld.Report)
+	stats, err := s.load(ctx, l, g, cfg, ld.Report)
 	if err != nil {
 		return stats, fmt.Errorf("load on guest %s: %w", ld.Guest, err)
 	}

@@ -35,28 +35,29 @@ func findCheckout(dir string) (string, error) {
 	}
 }
 
-// buildRecipe runs a recipe of the checkout. The last line of its standard
+// buildRecipe runs a recipe of the checkout, a command line. The last line of its standard
 // output is the path of what it made or found in its cache; its progress on
 // standard error passes through, so that a terminal sees it.
-func (l *Lab) buildRecipe(ctx context.Context, checkout, recipe string) (string, error) {
+func (l *Lab) buildRecipe(ctx context.Context, checkout string, recipe ...string) (string, error) {
 	if checkout == "" {
 		var err error
 		if checkout, err = findCheckout("."); err != nil {
 			return "", err
 		}
 	}
-	script := filepath.Join(checkout, filepath.FromSlash(recipe))
-	l.log.Infof("making what %s makes, or finding it in the cache (the first time takes minutes)", recipe)
-	cmd := exec.CommandContext(ctx, script)
+	script := filepath.Join(checkout, filepath.FromSlash(recipe[0]))
+	what := strings.Join(recipe, " ")
+	l.log.Infof("making what %s makes, or finding it in the cache (the first time takes minutes)", what)
+	cmd := exec.CommandContext(ctx, script, recipe[1:]...)
 	cmd.Stderr = os.Stderr
 	ownGroup(cmd)
 	var last string
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", fmt.Errorf("run %s: %w", recipe, err)
+		return "", fmt.Errorf("run %s: %w", what, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("run %s: %w", recipe, err)
+		return "", fmt.Errorf("run %s: %w", what, err)
 	}
 	for sc := bufio.NewScanner(pipe); sc.Scan(); {
 		if text := strings.TrimSpace(sc.Text()); text != "" {
@@ -64,10 +65,10 @@ func (l *Lab) buildRecipe(ctx context.Context, checkout, recipe string) (string,
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		return "", fmt.Errorf("run %s: %w", recipe, err)
+		return "", fmt.Errorf("run %s: %w", what, err)
 	}
 	if !filepath.IsAbs(last) {
-		return "", fmt.Errorf("run %s: its last line is %q, want a path", recipe, last)
+		return "", fmt.Errorf("run %s: its last line is %q, want a path", what, last)
 	}
 	return last, nil
 }
@@ -83,7 +84,11 @@ func (l *Lab) resolveParts(ctx context.Context, cfg *Config) (err error) {
 		return fmt.Errorf("find QEMU: %s is no file", cfg.QEMU)
 	}
 	if cfg.Image == "" {
-		if cfg.Image, err = l.buildRecipe(ctx, cfg.Checkout, "packaging/lab/image/build"); err != nil {
+		v, err := variantOf(cfg.Variant)
+		if err != nil {
+			return err
+		}
+		if cfg.Image, err = l.buildRecipe(ctx, cfg.Checkout, v.recipe()...); err != nil {
 			return err
 		}
 	}

@@ -18,9 +18,10 @@ type state struct {
 	NetnsIno uint64     `json:"netns_inode,omitempty"`
 	MadeDirs []string   `json:"made_directories,omitempty"`
 	Procs    []Proc     `json:"processes,omitempty"`
-	QEMU     string     `json:"qemu,omitempty"`      // as staged, path for <emulator>
-	QEMUFrom string     `json:"qemu_from,omitempty"` // what it was staged from
-	Image    string     `json:"image,omitempty"`     // what it was staged from
+	QEMU     string     `json:"qemu,omitempty"`         // as staged, path for <emulator>
+	QEMUFrom string     `json:"qemu_from,omitempty"`    // what it was staged from
+	Image    string     `json:"image,omitempty"`        // what it was staged from
+	Recipe   string     `json:"image_recipe,omitempty"` // Variant.image of what it is
 	Accel    string     `json:"accel,omitempty"`
 	Daemon   string     `json:"daemon,omitempty"` // libvirt's, as Config names it
 	HostUUID string     `json:"host_uuid,omitempty"`

@@ -35,7 +35,7 @@ func Up(ctx context.Context, cfg Config) (*Lab, error) {
 		return l, nil
 	}
 	// The lab is whole now: a guest that does not answer can be looked into.
-	return l, l.WaitForWeb(ctx, cfg.Guest, cfg.Timeout)
+	return l, l.WaitForService(ctx, cfg.Guest, cfg.Timeout)
 }
 
 func (l *Lab) upLocked(ctx context.Context, cfg Config) error {
@@ -91,7 +91,7 @@ func (l *Lab) bringUp(ctx context.Context, cfg Config) error {
 	if err := l.stage(cfg, st); err != nil {
 		return err
 	}
-	if err := l.define(ctx, st, GuestDef{Name: cfg.Guest, MemoryMiB: cfg.MemoryMiB}); err != nil {
+	if err := l.define(ctx, st, GuestDef{Name: cfg.Guest, MemoryMiB: cfg.MemoryMiB, Variant: cfg.Variant}); err != nil {
 		return err
 	}
 	if cfg.DefineOnly {
@@ -115,7 +115,11 @@ func (l *Lab) stage(cfg Config, st *state) (err error) {
 	if err := l.stageImage(cfg.Image); err != nil {
 		return err
 	}
-	st.QEMUFrom, st.Image = cfg.QEMU, cfg.Image
+	v, err := variantOf(cfg.Variant)
+	if err != nil {
+		return err
+	}
+	st.QEMUFrom, st.Image, st.Recipe = cfg.QEMU, cfg.Image, v.image
 	return l.saveState(st)
 }
 
