@@ -58,6 +58,7 @@ func command() *cobra.Command {
 	c.AddCommand(statusCommand(client), watchCommand(client), explainCommand(client), learnCommand(client), relearnCommand(client))
 	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
 	c.AddCommand(evalCommand())
+	c.AddCommand(featuresCommand())
 	c.AddCommand(doctorCommand(client))
 	return c
 }
