@@ -208,6 +208,7 @@ func TestFeaturesRoundTrip(t *testing.T) {
 	if err := os.WriteFile(path, []byte(odd), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var pools []*candidates
 	for _, name := range append([]string{families, path}, shippedSets...) {
 		set := mustLoad(t, name)
 		file := unit.File{Features: append(set.Names(), "apic_deliver_irq", "no event")}
@@ -237,31 +238,33 @@ func TestFeaturesRoundTrip(t *testing.T) {
 			if want := len(set.Names()) + 1; len(got.Names()) != want {
 				t.Errorf("%s: %d columns; want %d", name, len(got.Names()), want)
 			}
-			rapid.Check(t, func(t *rapid.T) {
-				chosen := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, 4, rapid.ID[int]).Draw(t, "chosen")
-				text, err := pool.setFile(chosen, "some", "what for")
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, err := catalogue.Parse(text)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var features []selection.Feature
-				for _, i := range chosen {
-					features = append(features, pool.features[i])
-					for _, j := range pool.features[i].Columns {
-						if !slices.Contains(got.Names(), pool.columns[j]) {
-							t.Fatalf("%s is not in what was written", pool.columns[j])
-						}
-					}
-				}
-				if diff := cmp.Diff(selection.Events(features), got.Events()); diff != "" {
-					t.Fatalf("events (-asked the price of +enabled):\n%s", diff)
-				}
-			})
+			pools = append(pools, pool)
 		}
 	}
+	rapid.Check(t, func(t *rapid.T) {
+		pool := rapid.SampledFrom(pools).Draw(t, "pool")
+		chosen := rapid.SliceOfNDistinct(rapid.IntRange(0, len(pool.features)-1), 1, 4, rapid.ID[int]).Draw(t, "chosen")
+		text, err := pool.setFile(chosen, "some", "what for")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := catalogue.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var features []selection.Feature
+		for _, i := range chosen {
+			features = append(features, pool.features[i])
+			for _, j := range pool.features[i].Columns {
+				if !slices.Contains(got.Names(), pool.columns[j]) {
+					t.Fatalf("%s is not in what was written", pool.columns[j])
+				}
+			}
+		}
+		if diff := cmp.Diff(selection.Events(features), got.Events()); diff != "" {
+			t.Fatalf("events (-asked the price of +enabled):\n%s", diff)
+		}
+	})
 }
 
 // The hits of an event are found in its columns, where these count all of them.

@@ -20,18 +20,23 @@ type candidates struct {
 	unknown  []string // columns of the units that cannot be chosen
 	extra    []string // events that the set does not have
 	counts   *catalogue.Set
+	index    map[string]int // of the set's columns
 }
 
 // newCandidates returns what can be chosen from data: each column, or each event with all its columns.
 func newCandidates(data *labelled, byColumn, anyEvent bool) *candidates {
 	c := &candidates{set: data.set, unknown: []string{}}
 	c.counts, _ = catalogue.Load(catalogue.CountsSet) // it is part of the programme
+	known := c.set.Names()
+	c.index = make(map[string]int, len(known))
+	for i, name := range known {
+		c.index[name] = i
+	}
 	present := map[string]bool{}
 	var others []string
-	known := c.set.Names()
 	for s := range data.sources() {
 		for _, name := range s.Features {
-			if !present[name] && !slices.Contains(known, name) {
+			if _, ok := c.index[name]; !ok && !present[name] {
 				others = append(others, name)
 			}
 			present[name] = true
@@ -98,8 +103,8 @@ func (c *candidates) addFeatures(byColumn bool) {
 // feature returns the feature that a column belongs to, without columns.
 func (c *candidates) feature(column string, byColumn bool) selection.Feature {
 	f := selection.Feature{Name: column, Events: []string{column}}
-	switch at := slices.Index(c.set.Names(), column); {
-	case at < 0: // the count of an event that the set does not have
+	switch at, ok := c.index[column]; {
+	case !ok: // the count of an event that the set does not have
 	case c.entryAt(at) < 0:
 		f.Events = c.set.Pairs().Events
 		if !byColumn {
@@ -115,13 +120,15 @@ func (c *candidates) feature(column string, byColumn bool) selection.Feature {
 }
 
 // entryAt returns the index of the entry with a column of the set, -1 for a pair.
-func (c *candidates) entryAt(column int) int {
-	if p := c.set.Pairs(); p != nil && column >= p.Base {
+func (c *candidates) entryAt(column int) int { return entryAt(c.set, column) }
+
+func entryAt(set *catalogue.Set, column int) int {
+	if p := set.Pairs(); p != nil && column >= p.Base {
 		return -1
 	}
 	at := -1
-	for i, e := range c.set.Entries() {
-		if e.Base <= column {
+	for i := range set.Entries() {
+		if set.Entries()[i].Base <= column {
 			at = i
 		}
 	}
@@ -131,8 +138,8 @@ func (c *candidates) entryAt(column int) int {
 // entriesOf returns the indices of the entries that a feature with this column must have in a set file: the column's own, or all of its event.
 // What the role "rest" is depends on the event's other entries, so that they come with it.
 func (c *candidates) entriesOf(f selection.Feature, column string) []int {
-	at := slices.Index(c.set.Names(), column)
-	if at < 0 || c.entryAt(at) < 0 {
+	at, ok := c.index[column]
+	if !ok || c.entryAt(at) < 0 {
 		return nil
 	}
 	own := c.entryAt(at)

@@ -87,7 +87,7 @@ func (s *labelledSource) recut(cut, set *catalogue.Set, name string) (f unit.Fil
 	plain := map[string]bool{} // columns that are the count of an event of the same name
 	for _, e := range set.Entries() {
 		if e.WhereField == "" && e.Roles == nil && e.ValueField == "" && e.Buckets == nil {
-			plain[set.Names()[e.Base]] = set.Names()[e.Base] == e.Event
+			plain[f.Features[e.Base]] = f.Features[e.Base] == e.Event
 		}
 	}
 	for j, column := range f.Features {

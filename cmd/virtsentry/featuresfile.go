@@ -114,8 +114,8 @@ func (c *candidates) setFile(chosen []int, name, about string) ([]byte, error) {
 
 // hasPairs tells whether a feature is pairs, or one of them.
 func (c *candidates) hasPairs(feature int) bool {
-	at := slices.Index(c.set.Names(), c.columns[c.features[feature].Columns[0]])
-	return at >= 0 && c.entryAt(at) < 0
+	at, ok := c.index[c.columns[c.features[feature].Columns[0]]]
+	return ok && c.entryAt(at) < 0
 }
 
 func (f *setFile) encode() ([]byte, error) {
@@ -193,14 +193,18 @@ func (f *setFeature) setWords(columns []catalogue.Column, e *catalogue.Entry, ro
 	f.Values.Others = words[n-1]
 }
 
-// ranged returns the words of an entry's columns before and after the range: what the words of the first bucket ("less than ...") and of the last
-// one ("... and more") have in common, since these neither begin nor end with the same letter. Without buckets all is before.
+// ranged returns the words of an entry's columns before and after the range. Without buckets all is before.
 func ranged(columns []catalogue.Column, e *catalogue.Entry, role, value int) (before, after string) {
 	first := columns[e.Column(role, value, 0)].Words
 	if e.Buckets == nil {
 		return first, ""
 	}
-	last := columns[e.Column(role, value, e.Buckets.Count()-1)].Words
+	return around(first, columns[e.Column(role, value, e.Buckets.Count()-1)].Words)
+}
+
+// around returns what the words of the first bucket ("less than ...") and of the last one ("... and more") have in common: what is before and after the
+// range, since these neither begin nor end with the same letter.
+func around(first, last string) (before, after string) {
 	head := 0
 	for head < min(len(first), len(last)) && first[head] == last[head] {
 		head++

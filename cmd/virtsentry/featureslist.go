@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,8 +71,8 @@ func featuresShowCommand() *cobra.Command {
 		}
 		if *format == "json" {
 			r := newSetReport(set)
-			for _, column := range set.Columns() {
-				r.List = append(r.List, columnReport{column.Name, eventOf(set, column.Name), column.Subsystem, column.Words})
+			for i, column := range set.Columns() {
+				r.List = append(r.List, columnReport{column.Name, eventOf(set, i), column.Subsystem, column.Words})
 			}
 			return writeJSON(c.OutOrStdout(), r)
 		}
@@ -82,10 +81,9 @@ func featuresShowCommand() *cobra.Command {
 	return c
 }
 
-// eventOf returns the event of a set's column, "" for a pair.
-func eventOf(set *catalogue.Set, column string) string {
-	c := &candidates{set: set}
-	if at := c.entryAt(slices.Index(set.Names(), column)); at >= 0 {
+// eventOf returns the event of a set's column, by its index, "" for a pair.
+func eventOf(set *catalogue.Set, column int) string {
+	if at := entryAt(set, column); at >= 0 {
 		return set.Entries()[at].Event
 	}
 	return ""
@@ -101,9 +99,10 @@ func groupLines(set *catalogue.Set) [][]string {
 		for i+n < len(columns) && columns[i+n].Group == columns[i].Group {
 			n++
 		}
-		event, words := eventOf(set, columns[i].Name), columns[i].Words
+		event, words := eventOf(set, i), columns[i].Words
 		if n > 1 {
-			words += ", and so on"
+			before, after := around(words, columns[i+n-1].Words)
+			words = before + "..." + after
 		}
 		counted[event] = true
 		if event == "" {

@@ -230,7 +230,8 @@ func noteLines(r *selectionReport) [][]string {
 	}
 	for _, p := range r.Score.Pairs {
 		if p.Score < untold {
-			note("%s is hardly told from %s: these features hold nothing of it. Choose from others with --features or --any-event.", oneLine(p.Class), oneLine(r.Reference))
+			note("%s is hardly told from %s: these features hold nothing of it. Choose from others with --features or --any-event.",
+				oneLine(p.Class), oneLine(r.Reference))
 		}
 	}
 	for _, s := range r.Compared {
@@ -242,7 +243,7 @@ func noteLines(r *selectionReport) [][]string {
 		}
 	}
 	if len(r.AtLeast) > 0 {
-		note("The unit files do not count all hits, and so too low a cost: %s", someOf(r.AtLeast))
+		note("Not all hits of these are in the unit files, so that their cost is too low: %s", someOf(r.AtLeast))
 	}
 	if n := len(r.Unknown); n > 0 {
 		note("%d columns left out, which %s does not have (--features, --any-event): %s", n, r.Features, someOf(r.Unknown))

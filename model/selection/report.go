@@ -19,7 +19,8 @@ type Value struct {
 	Columns int     `json:"columns"` // that vary, equal ones once
 	Alone   float64 `json:"alone"`   // the score of this feature alone
 	Pairs   Score   `json:"pairs"`   // of this feature alone, without the held-out score
-	// What the score is more with this feature than without it: among the chosen ones up to it, in their order; of a feature that was not chosen, among all the chosen ones.
+	// What the score is more with this feature than without it: among the chosen ones up to it, in their order; of a feature that was not
+	// chosen, among all the chosen ones.
 	Adds   float64 `json:"adds"`
 	AddsTo string  `json:"adds_to,omitempty"` // the class whose score rises most by it
 	JAdds  float64 `json:"j_adds"`            // the same, of J: chance is not taken off, and it is never negative

@@ -72,8 +72,8 @@ func (p *Problem) Select(features []Feature, rates Rates, goal Goal) ([]int, err
 		return nil, fmt.Errorf("%w: none costs at most %.3g %% of the guest's time: the cheapest, %s, costs %.3g %%: allow that", ErrGoal,
 			100*goal.MaxCost, features[at].Name, 100*s.worst(at))
 	}
-	return nil, fmt.Errorf("%w: no feature that may be chosen tells the classes apart by more than chance (a score of %g after its price): record for longer, use another "+
-		"feature set, or say how many are wanted", ErrGoal, LeastGain)
+	return nil, fmt.Errorf("%w: no feature that may be chosen tells the classes apart by more than chance (a score of %g after its price): "+
+		"record for longer, use another feature set, or say how many are wanted", ErrGoal, LeastGain)
 }
 
 func (g Goal) check() error {
