@@ -62,7 +62,8 @@ func featuresSelectCommand() *cobra.Command {
 			"directory with CTF traces; those of the same NAME are one class. Units that are partial or lost events are left out.\n\n" +
 			"J is Fisher's criterion, the squared distance of both classes' means over the sum of their variances along the direction that tells them apart\n" +
 			"best. SCORE is J/(J+2), with what chance gives taken off: 0 tells nothing, 1 all. It is what R's subselect calls ccr1.2 or tau.2, and the paper's\n" +
-			"Table 1 \"LDA score\". HELD OUT is the score of what is learnt from one half of the units on the other half. Of several classes the mean counts.\n" +
+			"Table 1 \"LDA score\". HELD OUT is the score of what is learnt from one half of the units on the other half (the choice was made\n" +
+			"on both: few of very many columns are better judged by another recording). Of several classes the mean counts.\n" +
 			"ALONE is the score of a feature by itself, ADDS what it adds to those above it (or to all that were chosen), and LOSES what the selection\n" +
 			"loses without it. --scale log compares log(1+count), as the daemon's model does; raw compares counts, as the paper did.\n\n" +
 			"A hit costs the guest 154 ns. An event's hits cost the same for one of its columns as for all. --max-cost bounds the share of the guest's time in the\n" +

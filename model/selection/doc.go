@@ -37,7 +37,8 @@
 // With few units and many columns the classes come apart by chance: of noise, 40 units each in 35 columns have J/(J+2) of 0.3. So a score is that of J
 // less what chance gives (Lachenbruch and Mickey's estimate, Technometrics 10, 1968), with the number of columns counted by their
 // correlations. Another column may lower it, which means that it adds noise. The held-out score is beside it: that of a
-// direction on units that it was not learnt from.
+// direction on units that it was not learnt from. Neither knows how many features there were to choose from: the best few of hundreds that are all noise have
+// a score, too, and only another recording tells.
 //
 // # Cost
 //
