@@ -21,8 +21,8 @@ import (
 //
 //	Tail(s) = (k+1)/(n+1) · (1 + x/(k'β))^(-k'),  x = distance below the k-th score, k' = k/2.
 //
-// The scale is at least half the score that one feature costs when it moves by
-// one scale unit, so that a guest whose every unit was the same does not
+// The scale is at least half the score that a single hit of what never was in
+// training costs, so that a guest whose every unit was the same does not
 // alarm at the first stray hit.
 //
 // Load of a guest is correlated over minutes, so a few minutes' calibration
@@ -39,14 +39,14 @@ type Calibration struct {
 const leastTail = 1e-300
 
 // newCalibration prepares the estimates from scores, which it sorts in place;
-// gamma is that of the machine to be used.
-func newCalibration(scores []float64, gamma float64) Calibration {
+// stray is what a single hit of what never was costs in score.
+func newCalibration(scores []float64, stray float64) Calibration {
 	slices.Sort(scores)
 	n := len(scores)
 	k := min(max(5, int(math.Sqrt(float64(n)))), n)
 	c := Calibration{Scores: scores}
 	c.knee = scores[k-1]
-	c.scale = max((c.knee-scores[(k-1)/2])/math.Ln2, gamma/2)
+	c.scale = max((c.knee-scores[(k-1)/2])/math.Ln2, stray/2)
 	c.weight = float64(k+1) / float64(n+1)
 	c.shape = float64(k) / 2
 	return c
@@ -74,16 +74,16 @@ func (c *Calibration) Tail(score float64) float64 {
 	return max(c.weight*math.Pow(1+(c.knee-score)/(c.shape*c.scale), -c.shape), leastTail)
 }
 
-// heldOut returns a score for each row of d from a machine that was trained
-// neither on that row's block nor within guard of it.
-func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
-	scores := make([]float64, 0, len(d.Rows))
-	guard := int64(o.Guard) * int64(o.Width)
+// heldOut returns a score for each of rows, sums of so many units, from a machine that was trained on no unit
+// within guard of those of the row's block.
+func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error) {
+	scores := make([]float64, 0, len(rows))
+	guard := int64(o.Guard+units-1) * int64(Width)
 	for f := range o.Folds {
-		block := d.Rows[f*len(d.Rows)/o.Folds : (f+1)*len(d.Rows)/o.Folds]
+		block := rows[f*len(rows)/o.Folds : (f+1)*len(rows)/o.Folds]
 		from, to := block[0].Start-guard, block[len(block)-1].Start+guard
 		var train [][]float64
-		for _, r := range d.Rows {
+		for _, r := range rows {
 			if r.Start < from || r.Start > to {
 				train = append(train, r.Values)
 			}
@@ -91,14 +91,14 @@ func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
 		if len(train) < 2 {
 			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, o.Folds, &TooFewError{Have: len(train), Need: 2})
 		}
-		scaling, machine, err := fit(engine, train, o)
+		scaling, machine, err := fit(engine, train, units, o)
 		if err != nil {
 			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, o.Folds, err)
 		}
-		z := make([]float64, len(d.Features))
+		view := View{Scaling: scaling, Machine: machine}
+		z := make([]float64, scaling.size())
 		for _, r := range block {
-			scaling.Apply(z, r.Values)
-			scores = append(scores, machine.score(z))
+			scores = append(scores, view.score(z, r.Values))
 		}
 	}
 	return scores, nil
@@ -108,10 +108,10 @@ func heldOut(engine Engine, d Dataset, o Options) ([]float64, error) {
 // say nothing, and would take most of a profile's room.
 const vectorDigits = 1000
 
-// fit scales rows and fits the machine around them.
-func fit(engine Engine, rows [][]float64, o Options) (Scaling, Machine, error) {
+// fit scales rows, sums of so many units, and fits the machine around them.
+func fit(engine Engine, rows [][]float64, units int, o Options) (Scaling, Machine, error) {
 	rows = thin(rows, o.MaxRows)
-	scaling := FitScaling(rows)
+	scaling := fitScaling(rows, units)
 	scaled := scaling.applyAll(rows)
 	for _, row := range scaled {
 		for j, v := range row {

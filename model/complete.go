@@ -13,28 +13,27 @@ func (p *Profile) Complete(values []float64) ([]float64, error) {
 	if err := p.checkUnit(values); err != nil {
 		return nil, err
 	}
+	view := &p.Views[0]
 	best := append([]float64(nil), values...)
-	z := make([]float64, len(values))
-	p.Scaling.Apply(z, best)
-	bestScore := p.Machine.score(z)
+	z := make([]float64, view.Scaling.size())
+	bestScore := view.score(z, best)
 	try := func(candidate []float64) bool {
 		for j, v := range values {
 			candidate[j] = max(v, candidate[j])
 		}
-		p.Scaling.Apply(z, candidate)
-		score := p.Machine.score(z)
+		score := view.score(z, candidate)
 		if score <= bestScore {
 			return false
 		}
 		best, bestScore = candidate, score
 		return true
 	}
-	for _, start := range p.ordinary() {
-		try(p.Scaling.counts(start))
+	for _, start := range view.ordinary() {
+		try(view.Scaling.counts(start, len(values)))
 	}
 	for range 100 {
-		p.Scaling.Apply(z, best)
-		if !try(p.Scaling.counts(p.Machine.around(z))) {
+		view.Scaling.apply(z, best)
+		if !try(view.Scaling.counts(view.Machine.around(z), len(values))) {
 			break
 		}
 	}
@@ -42,39 +41,18 @@ func (p *Profile) Complete(values []float64) ([]float64, error) {
 }
 
 // ordinary returns scaled vectors to start from.
-func (p *Profile) ordinary() [][]float64 {
-	dim := len(p.Features)
-	starts := append([][]float64{make([]float64, dim)}, thin(p.Machine.Vectors, 64)...)
-	for _, d := range p.Scaling.Direction[:min(2, len(p.Scaling.Direction))] {
+func (v *View) ordinary() [][]float64 {
+	starts := append([][]float64{make([]float64, v.Scaling.size())}, thin(v.Machine.Vectors, 64)...)
+	for _, d := range v.Scaling.Direction[:min(2, len(v.Scaling.Direction))] {
 		for _, steps := range []float64{-3, -2, -1, 1, 2, 3} {
-			z := make([]float64, dim)
-			for j := range z {
-				z[j] = steps * d[j]
+			z := make([]float64, v.Scaling.size())
+			for j, x := range d {
+				z[j] = steps * x
 			}
 			starts = append(starts, z)
 		}
 	}
 	return starts
-}
-
-// counts undoes Apply, to whole counts.
-func (s Scaling) counts(z []float64) []float64 {
-	u := append([]float64(nil), z...)
-	for k, d := range s.Direction {
-		along := 0.0
-		for j, x := range u {
-			along += x * d[j]
-		}
-		along *= 1/s.Shrink[k] - 1
-		for j := range u {
-			u[j] += along * d[j]
-		}
-	}
-	for j := range u {
-		count := math.Round(math.Expm1(u[j]*s.Scale[j] + s.Center[j]))
-		u[j] = min(max(count, 0), math.MaxFloat64)
-	}
-	return u
 }
 
 // around returns the mean of the support vectors, each weighted by its part in the

@@ -84,23 +84,6 @@ func TestCompleteProperties(t *testing.T) {
 	}
 }
 
-// counts undoes Apply.
-func TestCountsUndoApply(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		rows := countRows(t)
-		s := FitScaling(rows)
-		z := make([]float64, len(rows[0]))
-		for _, r := range rows {
-			s.Apply(z, r)
-			for j, v := range s.counts(z) {
-				if math.Abs(v-r[j]) > 1e-6*r[j] {
-					t.Fatalf("feature %d: %v became %v", j, r[j], v)
-				}
-			}
-		}
-	})
-}
-
 func BenchmarkComplete(b *testing.B) {
 	p, values := benchmarkProfile(b)
 	values = lose(values, 0.5, 0)

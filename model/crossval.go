@@ -61,7 +61,7 @@ func CrossValidate(engine Engine, method Method, normal []Recording, folds int, 
 	}
 	v.FalsePositiveRate = float64(v.FalsePositives) / float64(v.Units)
 	v.Low, v.High = BinomialInterval(v.FalsePositives, v.Units, Confidence)
-	v.Hours = (time.Duration(v.Units) * learnt.filled.Width).Hours()
+	v.Hours = (time.Duration(v.Units) * Width).Hours()
 	v.AlarmsPerDayBound = PoissonBound(v.FalseAlarms, Confidence) * 24 / v.Hours
 	return v, nil
 }
@@ -69,7 +69,7 @@ func CrossValidate(engine Engine, method Method, normal []Recording, folds int, 
 // without returns what may be learnt from but for the block from (included) to to (not
 // included) and its neighbours.
 func without(features []string, samples []sample, from, to int, o Options) Dataset {
-	guard := int64(o.Guard) * int64(o.Width)
+	guard := int64(o.Guard) * int64(Width)
 	begin, end := samples[from].row.Start-guard, samples[to-1].row.Start+guard
 	var kept []sample
 	for _, s := range samples {

@@ -87,7 +87,7 @@ func TestWithout(t *testing.T) {
 		{0, 10, 1, nil},
 	} {
 		var got []float64
-		for _, r := range without([]string{"x"}, samples, tc.from, tc.to, Options{Guard: tc.guard, Width: Width}).Rows {
+		for _, r := range without([]string{"x"}, samples, tc.from, tc.to, Options{Guard: tc.guard}).Rows {
 			got = append(got, r.Values[0])
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {

@@ -35,7 +35,9 @@ type DeciderConfig struct {
 	Window  int // how many of the last judged units are looked at; default 5, at most 64
 	Alarm   int // that many anomalous ones among them: Anomalous; default 3
 	Suspect int // that many: Suspect; default 2
-	Quiet   int // that many quiet units in a row end either; default 5
+	Quiet   int // that many quiet units in a row end an alarm; default 60, two minutes
+	// AlarmsPerDay is how many false alarms a day are accepted; default [AlarmsPerDay].
+	AlarmsPerDay float64
 }
 
 // withDefaults returns c with every zero replaced.
@@ -43,7 +45,8 @@ func (c DeciderConfig) withDefaults() DeciderConfig {
 	setDefault(&c.Window, 5)
 	setDefault(&c.Alarm, 3)
 	setDefault(&c.Suspect, min(2, c.Alarm))
-	setDefault(&c.Quiet, 5)
+	setDefault(&c.Quiet, 60)
+	setDefault(&c.AlarmsPerDay, AlarmsPerDay)
 	return c
 }
 
@@ -59,24 +62,33 @@ func (c DeciderConfig) Validate() error {
 		return fmt.Errorf("decider: suspect at %d units, alarm at %d", c.Suspect, c.Alarm)
 	case c.Quiet < 1:
 		return fmt.Errorf("decider: quiet after %d units", c.Quiet)
+	case !(c.AlarmsPerDay >= leastAlarms && c.AlarmsPerDay <= mostAlarms):
+		return fmt.Errorf("decider: %v false alarms a day, want %v to %v", c.AlarmsPerDay, leastAlarms, mostAlarms)
 	}
 	return nil
 }
 
+// The bounds of DeciderConfig.AlarmsPerDay: one in ten years, and one every five minutes.
+const (
+	leastAlarms = 1.0 / 3650
+	mostAlarms  = 288
+)
+
 // Decider turns unit verdicts, in the order of time, into a state with
 // hysteresis (the paper's 5.1): one odd unit is no alarm, and an alarm does not
-// end with one ordinary unit. It is not safe for concurrent use.
+// end with one ordinary unit, but stands until the guest has been quiet for a while, so that an attack that
+// pauses is one incident. It is not safe for concurrent use.
 //
 // Two things make an alarm. One is many anomalous units among the last few. The
 // other is evidence that gathers: what is weak but lasts, such as one anomalous
 // unit in five for minutes, never fills a short window. Each unit is a bet
 // against the guest's being normal. An ordinary one leaves three quarters of the
 // evidence, an anomalous one multiplies it by the cube root of what makes an alarm
-// (so that it takes three). A normal guest's units, each anomalous with a
-// probability of at most 0.7 %, lose such bets on the whole, so that the sum of all
+// (so that it takes three). A normal guest's units lose such bets on the whole if at most so many are anomalous
+// (0.7 % for one alarm a day), so that the sum of all
 // of them (an e-detector of Shiryaev and Roberts' form: Shin, Ramdas, Rinaldo, New
-// England Journal of Statistics in Data Science 2, 2024) takes a day on average to
-// reach the number of units in a day. That is what makes an alarm.
+// England Journal of Statistics in Data Science 2, 2024) takes as many units on average as lie
+// between two accepted false alarms to reach their number. That is what makes an alarm.
 type Decider struct {
 	config   DeciderConfig
 	state    State
@@ -85,15 +97,15 @@ type Decider struct {
 	evidence float64 // against the guest's being normal
 }
 
-// The evidence of a Decider.
-const (
-	alarmEvidence   = 24 * 60 * 60 / 2 // one false alarm a day: units of two seconds in it
-	usualFactor     = 0.75             // of an ordinary unit
-	lastingEvidence = 207.8            // its square root: so much is suspect, and less ends a state
-)
+// usualFactor is that by which an ordinary unit changes the evidence.
+const usualFactor = 0.75
 
-// anomalousFactor is that of an anomalous unit.
-var anomalousFactor = math.Cbrt(alarmEvidence)
+// enough is the evidence that makes an alarm: the units between two accepted false ones, of which windows of units may raise their
+// share ([Sequence]).
+func (c DeciderConfig) enough() float64 { return perDay / (c.AlarmsPerDay * (1 - windowShare)) }
+
+// lasting is the evidence that makes a guest suspect, and below which a state ends.
+func (c DeciderConfig) lasting() float64 { return math.Sqrt(c.enough()) }
 
 // NewDecider returns a decider in state Normal, or the error of
 // [DeciderConfig.Validate].
@@ -119,7 +131,7 @@ func (d *Decider) Observe(anomalous, lossy bool) State {
 	case anomalous:
 		d.recent = d.recent<<1 | 1
 		d.quiet = 0
-		d.evidence = min((d.evidence+1)*anomalousFactor, alarmEvidence)
+		d.evidence = min((d.evidence+1)*math.Cbrt(d.config.enough()), d.config.enough())
 	case lossy:
 		return d.state
 	default:
@@ -146,13 +158,21 @@ func (d *Decider) Configure(c DeciderConfig) error {
 // settle works out the state after a unit, or after a change of the numbers.
 func (d *Decider) settle() {
 	switch count := d.count(); {
-	case d.state != Normal && d.quiet >= d.config.Quiet && d.evidence < lastingEvidence:
+	case d.state != Normal && d.quiet >= d.patience() && d.evidence < d.config.lasting():
 		d.Reset()
-	case count >= d.config.Alarm || d.evidence >= alarmEvidence:
+	case count >= d.config.Alarm || d.evidence >= d.config.enough():
 		d.state = Anomalous
-	case d.state == Normal && (count >= d.config.Suspect || d.evidence >= lastingEvidence):
+	case d.state == Normal && (count >= d.config.Suspect || d.evidence >= d.config.lasting()):
 		d.state = Suspect
 	}
+}
+
+// patience is how many quiet units in a row end the state. Suspicion is over with the window.
+func (d *Decider) patience() int {
+	if d.state == Suspect {
+		return min(d.config.Window, d.config.Quiet)
+	}
+	return d.config.Quiet
 }
 
 // count is the number of anomalous units in the window.

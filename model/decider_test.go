@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -33,19 +34,22 @@ func TestDecider(t *testing.T) {
 		{"odd units nearer", "aqqqqaqqqqq", "nnnnnsssssn", DeciderConfig{}},
 		{"weak and lasting", strings.Repeat("aqqqq", 4), "nnnnn" + "ssssssssss" + "AAAAA", DeciderConfig{}},
 		{"two in the window", "aqqqaqqqqq", "nnnnsssssn", DeciderConfig{}},
-		{"three of five", "aqaqa" + q(17), "nnssA" + strings.Repeat("A", 16) + "n", DeciderConfig{}},
-		{"three at once", "aaa" + q(19), "nsA" + strings.Repeat("A", 18) + "n", DeciderConfig{}},
-		{"quiet is interrupted", "aaa" + q(18) + "a" + q(14), "nsA" + strings.Repeat("A", 18+1+13) + "n", DeciderConfig{}},
+		{"three of five", "aqaqa" + q(18), "nnssA" + strings.Repeat("A", 17) + "n", DeciderConfig{}},
+		{"three at once", "aaa" + q(20), "nsA" + strings.Repeat("A", 19) + "n", DeciderConfig{}},
+		{"quiet is interrupted", "aaa" + q(18) + "a" + q(15), "nsA" + strings.Repeat("A", 18+1+14) + "n", DeciderConfig{}},
 		{"lossy units say nothing", "lllll", "nnnnn", DeciderConfig{}},
-		{"lossy units are no quiet", "aaa" + q(18) + "llll" + "q", "nsA" + strings.Repeat("A", 18+4) + "n", DeciderConfig{}},
+		{"lossy units are no quiet", "aaa" + q(19) + "llll" + "q", "nsA" + strings.Repeat("A", 19+4) + "n", DeciderConfig{}},
 		{"lossy units push nothing out", "alllllallllla", "nnnnnnssssssA", DeciderConfig{}},
 		{"lossy and anomalous", "AAA", "nsA", DeciderConfig{}},
-		{"after an alarm all is forgotten", "aaa" + q(19) + "a", "nsA" + strings.Repeat("A", 18) + "nn", DeciderConfig{}},
+		{"after an alarm all is forgotten", "aaa" + q(20) + "a", "nsA" + strings.Repeat("A", 19) + "nn", DeciderConfig{}},
 		{"one is enough", "aq", "An", DeciderConfig{Window: 1, Alarm: 1, Quiet: 1}},
 		{"suspect at once", "aqqqqqa", "sssssns", DeciderConfig{Suspect: 1}},
 		{"long window", "aqqqqqqqaqqa", "nnnnnnnnsssA", DeciderConfig{Window: 20}},
+		{"suspicion ends sooner than an alarm", "aa" + q(20), "ns" + strings.Repeat("s", 6) + n(14), DeciderConfig{Quiet: 30}},
+		{"an alarm stands for long", "aaa" + q(31), "nsA" + strings.Repeat("A", 29) + "nn", DeciderConfig{Quiet: 30}},
 		{"quiet ends it before the window does", "aa" + q(7), "nAAAAAAAn", DeciderConfig{Window: 20, Alarm: 2, Quiet: 2}},
 	} {
+		setDefault(&tc.config.Quiet, 5)
 		d, err := NewDecider(tc.config)
 		if err != nil {
 			t.Fatal(err)
@@ -69,13 +73,14 @@ func TestDeciderConfigure(t *testing.T) {
 		after, states string
 	}{
 		{"an alarm stays", "aaaqq", DeciderConfig{Quiet: 30}, Anomalous, "qqqqq", "AAAAA"},
-		{"a quieter window does not end it", "aaa" + q(17), DeciderConfig{Window: 1, Alarm: 1}, Anomalous, "qqq", "Ann"},
-		{"it ends where it is quiet enough", "aqaqa" + q(4) + "a" + q(13), DeciderConfig{Quiet: 2}, Anomalous, "qqqqqqqq", "AAAAAnnn"},
+		{"a quieter window does not end it", "aaa" + q(18), DeciderConfig{Window: 1, Alarm: 1}, Anomalous, "qqq", "Ann"},
+		{"it ends where it is quiet enough", "aqaqa" + q(4) + "a" + q(13), DeciderConfig{Quiet: 2}, Anomalous, "qqqqqqqq", "AAAAAAnn"},
 		{"units from before count", "aa" + q(8), DeciderConfig{}, Normal, "", ""},
 		{"in a wider window", "aqqqqaq", DeciderConfig{Window: 10}, Suspect, "a", "A"},
 		{"fewer make an alarm", "aa", DeciderConfig{Alarm: 2}, Anomalous, "q", "A"},
 	} {
-		d, err := NewDecider(DeciderConfig{})
+		setDefault(&tc.config.Quiet, 5)
+		d, err := NewDecider(DeciderConfig{Quiet: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +100,7 @@ func TestDeciderConfigure(t *testing.T) {
 
 func TestDeciderConfig(t *testing.T) {
 	for _, c := range []DeciderConfig{
-		{Window: -1}, {Window: 65}, {Alarm: 6}, {Alarm: -1}, {Suspect: 4}, {Suspect: -1}, {Quiet: -1},
+		{Window: -1}, {Window: 65}, {Alarm: 6}, {Alarm: -1}, {Suspect: 4}, {Suspect: -1}, {Quiet: -1}, {AlarmsPerDay: -1}, {AlarmsPerDay: 1e-9}, {AlarmsPerDay: 1000}, {AlarmsPerDay: math.NaN()},
 	} {
 		if _, err := NewDecider(c); err == nil {
 			t.Errorf("%+v accepted", c)
@@ -109,14 +114,14 @@ func TestDeciderConfig(t *testing.T) {
 // A normal guest whose units are unusual as often as the evidence allows raises one
 // false alarm a day at most.
 func TestDeciderFalseAlarms(t *testing.T) {
-	const days, probability = 400, 0.007
+	const days, probability = 400, 0.007 / 1.3 // for half of the accepted alarms
 	d, err := NewDecider(DeciderConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	alarms := 0
-	for range days * alarmEvidence {
+	for range days * int(perDay) {
 		before := d.State()
 		if d.Observe(random.Float64() < probability, false) == Anomalous && before != Anomalous {
 			alarms++
@@ -129,7 +134,7 @@ func TestDeciderFalseAlarms(t *testing.T) {
 
 // Whatever comes: a lossy unit that is not anomalous changes nothing, an alarm
 // begins only with an anomalous unit, the third at least since the guest was
-// normal, and ends only after five quiet ones.
+// normal, and ends only after two quiet minutes, suspicion after ten quiet seconds.
 func TestDeciderProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, err := NewDecider(DeciderConfig{})
@@ -153,7 +158,7 @@ func TestDeciderProperties(t *testing.T) {
 			if after == Anomalous && before != Anomalous && (odd < 3 || !anomalous) {
 				t.Fatalf("alarm with %d anomalous units", odd)
 			}
-			if after == Normal && before != Normal && quiet < 5 {
+			if after == Normal && (before == Anomalous && quiet < 60 || before == Suspect && quiet < 5) {
 				t.Fatalf("normal again after %d quiet units", quiet)
 			}
 		}

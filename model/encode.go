@@ -22,7 +22,7 @@ import (
 const (
 	magic = "virtsentry-profile"
 	// FormatVersion is the version of the file format written and understood.
-	FormatVersion = 2
+	FormatVersion = 3
 	// MaxFileBytes is the size that no profile file may exceed.
 	MaxFileBytes = 16 << 20
 	maxHeader    = 160

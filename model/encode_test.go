@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -19,11 +20,11 @@ var update = flag.Bool("update", false, "write golden files anew")
 
 const golden = "testdata/golden.profile"
 
-var ignorePrepared = cmpopts.IgnoreUnexported(Machine{}, Calibration{})
+var ignorePrepared = cmpopts.IgnoreUnexported(Profile{}, Scaling{}, Machine{}, Calibration{})
 
 // sealed gives a body a right header.
 func sealed(body string) []byte {
-	return fmt.Appendf(nil, "virtsentry-profile 2 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
+	return fmt.Appendf(nil, "virtsentry-profile 3 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
 }
 
 func TestEncodeRoundTrip(t *testing.T) {
@@ -76,8 +77,8 @@ func TestGolden(t *testing.T) {
 		score     float64
 		anomalous bool
 	}{
-		{[]float64{200, 50, 0, 0, 40, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, 0.612284562040, false},
-		{[]float64{200, 50, 0, 0, 900, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, -54.664016574665, true},
+		{[]float64{200, 50, 0, 0, 40, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, 0.464386534616, false},
+		{[]float64{200, 50, 0, 0, 900, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, -381.910275795878, true},
 	} {
 		v, err := p.Judge(tc.values)
 		if err != nil || v.Anomalous != tc.anomalous || math.Abs(v.Score-tc.score) > 1e-9 {
@@ -137,9 +138,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"something else", []byte("svm_type one_class\n"), ErrFormat},
 		{"no version", []byte("virtsentry-profile\n"), ErrFormat},
 		{"older", []byte("virtsentry-profile 1 sha256 0 3\n{}\n"), ErrVersion},
-		{"newer", []byte("virtsentry-profile 3 some other header\n{}"), ErrVersion},
-		{"strange header", []byte("virtsentry-profile 2 md5 x 2\n{}"), ErrFormat},
-		{"endless header", bytes.Repeat([]byte("virtsentry-profile 2 "), 100), ErrFormat},
+		{"newer", []byte("virtsentry-profile 4 some other header\n{}"), ErrVersion},
+		{"strange header", []byte("virtsentry-profile 3 md5 x 2\n{}"), ErrFormat},
+		{"endless header", bytes.Repeat([]byte("virtsentry-profile 3 "), 100), ErrFormat},
 		{"longer than said", append(bytes.Clone(data), ' '), ErrFormat},
 		{"too large", make([]byte, MaxFileBytes+1), ErrTooLarge},
 		{"no JSON", sealed("hello"), ErrInvalid},
@@ -178,29 +179,44 @@ func TestDecodeChecksMachine(t *testing.T) {
 		name string
 		edit func(p *Profile)
 	}{
-		{"vector missing", func(p *Profile) { p.Machine.Vectors = p.Machine.Vectors[1:] }},
-		{"vector short", func(p *Profile) { p.Machine.Vectors[0] = p.Machine.Vectors[0][1:] }},
-		{"vector far out", func(p *Profile) { p.Machine.Vectors[0][4] = 1e9 }},
-		{"vector moved", func(p *Profile) { p.Machine.Vectors[0][4] += 3 }},
-		{"coefficient", func(p *Profile) { p.Machine.Alpha[0] /= 2 }},
+		{"vector missing", func(p *Profile) { p.Machine().Vectors = p.Machine().Vectors[1:] }},
+		{"vector short", func(p *Profile) { p.Machine().Vectors[0] = p.Machine().Vectors[0][1:] }},
+		{"vector far out", func(p *Profile) { p.Machine().Vectors[0][4] = 1e12 }},
+		{"vector moved", func(p *Profile) { p.Machine().Vectors[0][4] += 3 }},
+		{"coefficient", func(p *Profile) { p.Machine().Alpha[0] /= 2 }},
 		{"coefficients exchanged", func(p *Profile) {
-			a := p.Machine.Alpha
-			a[0], a[1] = a[0]*0.1, a[1]+a[0]*0.9
+			a := p.Machine().Alpha
+			most := slices.Index(a, slices.Max(a))
+			a[most], a[0] = a[most]/2, a[0]+a[most]/2
 		}},
-		{"gamma", func(p *Profile) { p.Machine.Gamma *= 1.5 }},
-		{"sum", func(p *Profile) { p.Machine.Certificate.Sum++ }},
-		{"residual", func(p *Profile) { p.Machine.Certificate.Residual = 1 }},
-		{"centre", func(p *Profile) { p.Scaling.Center[0] = -1 }},
-		{"scale", func(p *Profile) { p.Scaling.Scale[0] = 0 }},
-		{"scales", func(p *Profile) { p.Scaling.Scale = p.Scaling.Scale[1:] }},
-		{"direction short", func(p *Profile) { p.Scaling.Direction[0] = p.Scaling.Direction[0][1:] }},
-		{"direction long", func(p *Profile) { p.Scaling.Direction[0][4] += 1 }},
-		{"shrink", func(p *Profile) { p.Scaling.Shrink[0] = 0 }},
-		{"shrinks", func(p *Profile) { p.Scaling.Shrink = nil }},
-		{"ranges", func(p *Profile) { p.Usual = nil }},
-		{"spread", func(p *Profile) { p.Usual[0].Spread = 0 }},
-		{"scores", func(p *Profile) { p.Calibration.Scores = nil }},
-		{"scores unsorted", func(p *Profile) { p.Calibration.Scores[0] = 5 }},
+		{"gamma", func(p *Profile) { p.Machine().Gamma *= 1.5 }},
+		{"sum", func(p *Profile) { p.Machine().Certificate.Sum++ }},
+		{"residual", func(p *Profile) { p.Machine().Certificate.Residual = 1 }},
+		{"mean", func(p *Profile) { p.Views[0].Scaling.Mean[0] = -1 }},
+		{"means", func(p *Profile) { p.Views[0].Scaling.Mean = nil }},
+		{"rare", func(p *Profile) { p.Views[0].Scaling.Rare = 0 }},
+		{"column", func(p *Profile) { p.Views[0].Scaling.Columns[0] = 99 }},
+		{"column negative", func(p *Profile) { p.Views[0].Scaling.Columns[0] = -1 }},
+		{"column twice", func(p *Profile) { p.Views[0].Scaling.Columns[0] = p.Views[0].Scaling.Columns[1] }},
+		{"frequent last", func(p *Profile) {
+			m := p.Views[0].Scaling.Mean
+			m[0], m[len(m)-1] = m[len(m)-1], m[0]
+		}},
+		{"centre", func(p *Profile) { p.Views[0].Scaling.Center[0] = -1e10 }},
+		{"spread of a column", func(p *Profile) { p.Views[0].Scaling.Spread[0] = 0 }},
+		{"direction short", func(p *Profile) { p.Views[0].Scaling.Direction[0] = p.Views[0].Scaling.Direction[0][1:] }},
+		{"direction long", func(p *Profile) { p.Views[0].Scaling.Direction[0][4] += 1 }},
+		{"factor", func(p *Profile) { p.Views[0].Scaling.Factor[0] = 0 }},
+		{"factors", func(p *Profile) { p.Views[0].Scaling.Factor = nil }},
+		{"ranges", func(p *Profile) { p.Views[0].Usual = nil }},
+		{"spread", func(p *Profile) { p.Views[0].Usual[0].Spread = 0 }},
+		{"scores", func(p *Profile) { p.Views[0].Calibration.Scores = nil }},
+		{"scores unsorted", func(p *Profile) { p.Views[0].Calibration.Scores[0] = 5 }},
+		{"no views", func(p *Profile) { p.Views = nil }},
+		{"single units last", func(p *Profile) { p.Views[0].Units = 6 }},
+		{"view of nothing", func(p *Profile) { p.Views[0].Units = 0 }},
+		{"view twice", func(p *Profile) { p.Views = append(p.Views, p.Views[0]) }},
+		{"octaves of none", func(p *Profile) { p.Views[0].Octaves = true }},
 	} {
 		p, _ := trained(t, 1, 40)
 		tc.edit(p)
@@ -227,7 +243,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p.Calibration.Scores = p.Calibration.Scores[:6]
+	p.Views[0].Calibration.Scores = p.Views[0].Calibration.Scores[:6]
 	data, err := p.Encode()
 	if err != nil {
 		f.Fatal(err)
@@ -248,7 +264,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		values := make([]float64, len(p.Features))
 		for j := range values {
-			values[j] = p.Usual[j].Typical
+			values[j] = p.Usual()[j].Typical
 		}
 		v, err := p.Judge(values)
 		if err != nil || math.IsNaN(v.Score) || math.IsInf(v.Score, 0) || !(v.Tail > 0) {

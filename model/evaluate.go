@@ -77,8 +77,8 @@ type ScenarioResult struct {
 	Sensitivity float64 `json:"sensitivity"` // share of its units that are positive
 	Precision   float64 `json:"precision"`
 	FMeasure    float64 `json:"f_measure"`
-	// AUC is of the scores ([Verdict].Score): of MethodPaper too, whose decision
-	// value orders units in the same way but cannot tell far ones apart.
+	// AUC is of how improbable units are ([Verdict].Tail, not cut off at 1), or of MethodPaper's scores
+	// ([Verdict].Score), which order units as its decision value does but can tell far ones apart.
 	AUC     float64 `json:"auc"`
 	Alarmed bool    `json:"alarmed"` // the state became anomalous
 	// UnitsToAlarm is the number of judged units up to the first alarm, the one with which the state
@@ -196,12 +196,13 @@ func judgeSamples(judge unitJudge, c DeciderConfig, samples []sample) (outcome, 
 	for _, s := range samples {
 		if s.fresh {
 			decider.Reset()
+			judge.forget()
 		}
-		verdict, err := judge.judge(s.row.Values, s.lossy)
+		verdict, err := judge.judge(s.row, s.lossy)
 		if err != nil {
 			return outcome{}, err
 		}
-		o.scores = append(o.scores, verdict.Score)
+		o.scores = append(o.scores, verdict.evidence)
 		before := decider.State()
 		after := decider.Observe(verdict.Anomalous, s.lossy)
 		if verdict.Anomalous {

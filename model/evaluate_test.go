@@ -44,8 +44,9 @@ func TestEvaluate(t *testing.T) {
 	}
 	judge := func(r Recording) (flagged, alarmed, first int) {
 		d, _ := NewDecider(DeciderConfig{})
+		sequence := p.Sequence(0)
 		for i, u := range rows(r) {
-			v, err := p.Judge(u.Values)
+			v, err := sequence.Judge(u.Start, u.Values, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,8 +113,10 @@ func TestEvaluationJSON(t *testing.T) {
 // limit is a judge to which the first count is the score, and what is below the limit anomalous.
 type limit float64
 
-func (l limit) judge(values []float64, _ bool) (Verdict, error) {
-	return Verdict{Score: values[0], Anomalous: values[0] < float64(l)}, nil
+func (limit) forget() {}
+
+func (l limit) judge(row Row, _ bool) (Verdict, error) {
+	return Verdict{Score: row.Values[0], Anomalous: row.Values[0] < float64(l), evidence: row.Values[0]}, nil
 }
 
 // The measures against their definitions, for any counts.

@@ -7,21 +7,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// Contribution is what one feature adds to a unit's being unusual.
+// Contribution is what one feature adds to a unit's being unusual, or to that of several units in a row.
 type Contribution struct {
 	Feature   string
-	Observed  float64 // hits in the unit
-	Typical   float64 // median of the training units
-	UsualLow  float64 // 1 % quantile of the training units
+	Units     int     // in a row that are looked at together
+	Observed  float64 // hits in them
+	Typical   float64 // median of as many training units in a row
+	UsualLow  float64 // 1 % quantile of these
 	UsualHigh float64 // 99 % quantile
-	// Deviation is the signed distance of log1p(Observed) from its training mean,
-	// in units of the feature's own usual spread: positive for more hits than
-	// usual. Of what was never seen in training the spread is not known; half its
-	// Scale tells many hits of it before more of what there always is, and not a stray one.
+	// Deviation is the signed distance of Observed from the usual, as its residual ([Scaling])
+	// in units of the feature's own usual spread: positive for more hits than usual.
 	Deviation float64
-	// Share is the feature's part, 0 to 1, in the unit's distance from the
+	// Share is the feature's part, 0 to 1, in the distance from the
 	// training units like it, with the features' usual moving together taken
 	// out. It tells also what is unusual only beside the other features.
 	Share float64
@@ -67,50 +67,58 @@ func (c Contribution) Ratio() string {
 // feature it does not know.
 type Describe func(feature string) (subsystem, words string)
 
-// Explain says how far each feature of one unit is from the usual, the most
+// Explain says how far each feature of one unit by itself is from the usual, the most
 // telling first; equally telling ones in the profile's order. Its errors are
 // those of [Profile.Judge].
 func (p *Profile) Explain(values []float64) ([]Contribution, error) {
 	if err := p.checkUnit(values); err != nil {
 		return nil, err
 	}
-	share := p.shares(values)
-	list := make([]Contribution, len(values))
+	return p.explain(0, values), nil
+}
+
+// explain explains sums by a view without octaves.
+func (p *Profile) explain(view int, sums []float64) []Contribution {
+	v := &p.Views[view]
+	list := make([]Contribution, len(p.Features))
 	for j, name := range p.Features {
-		u := p.Usual[j]
-		spread := u.Spread
-		if u.High == 0 {
-			spread /= 2
-		}
 		list[j] = Contribution{
-			Feature: name, Observed: values[j], Typical: u.Typical,
-			UsualLow: u.Low, UsualHigh: u.High,
-			Deviation: (math.Log1p(values[j]) - p.Scaling.Center[j]) / spread,
-			Share:     share[j],
+			Feature: name, Units: v.Units, Observed: sums[j],
+			Deviation: residual(sums[j], v.Scaling.Rare) - v.Scaling.none,
 		}
 	}
+	for k, j := range v.Scaling.Columns {
+		u := v.Usual[k]
+		list[j].Typical, list[j].UsualLow, list[j].UsualHigh = u.Typical, u.Low, u.High
+		list[j].Deviation = (residual(sums[j], v.Scaling.Mean[k]) - v.Scaling.Center[k]) / u.Spread
+	}
+	v.share(list, sums)
 	slices.SortStableFunc(list, func(a, b Contribution) int {
 		return cmp.Compare(math.Abs(b.Deviation), math.Abs(a.Deviation))
 	})
-	return list, nil
+	return list
 }
 
-// shares divides the squared distance between a unit and the support vectors
-// around it among the features.
-func (p *Profile) shares(values []float64) []float64 {
-	z := make([]float64, len(values))
-	p.Scaling.Apply(z, values)
-	mean, sum := p.Machine.around(z), 0.0
-	for j := range z {
-		z[j] = (z[j] - mean[j]) * (z[j] - mean[j])
-		sum += z[j]
+// share divides the squared distance between sums and the support vectors
+// around them among the features, in whose order list is.
+func (v *View) share(list []Contribution, sums []float64) {
+	z := make([]float64, v.Scaling.size())
+	v.Scaling.apply(z, sums)
+	mean, total := v.Machine.around(z), 0.0
+	for k, j := range v.Scaling.Columns {
+		d := z[k] - mean[k]
+		list[j].Share = d * d
+		total += d * d
 	}
-	for j := range z {
-		if sum > 0 {
-			z[j] /= sum
+	for _, j := range v.Scaling.rest {
+		list[j].Share = list[j].Deviation * list[j].Deviation
+		total += list[j].Share
+	}
+	for j := range list {
+		if total > 0 {
+			list[j].Share /= total
 		}
 	}
-	return z
 }
 
 // Sentence puts up to limit contributions into words: those outside their usual
@@ -137,7 +145,7 @@ func Sentence(list []Contribution, limit int, describe Describe) string {
 	byShare := slices.Clone(list)
 	slices.SortStableFunc(byShare, func(a, b Contribution) int { return cmp.Compare(b.Share, a.Share) })
 	for _, c := range byShare[:min(max(limit, 0), len(byShare))] {
-		parts = append(parts, fmt.Sprintf("%s %s (usually %s)", c.subject(describe), group(c.Observed), c.usual()))
+		parts = append(parts, fmt.Sprintf("%s %s%s (usually %s)", c.subject(describe), group(c.Observed), c.during(), c.usual()))
 	}
 	if len(parts) == 0 {
 		return ""
@@ -196,9 +204,17 @@ func (c Contribution) usual() string {
 	return group(c.UsualLow) + " to " + group(c.UsualHigh)
 }
 
+// during says in words how long was looked at, where that was more than one unit.
+func (c Contribution) during() string {
+	if c.Units <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" in %v", time.Duration(c.Units)*Width)
+}
+
 // phrase is one unusual count in words.
 func (c Contribution) phrase(describe Describe) string {
-	s := fmt.Sprintf("%s, %s instead of %s", c.subject(describe), group(c.Observed), c.usual())
+	s := fmt.Sprintf("%s, %s%s instead of %s", c.subject(describe), group(c.Observed), c.during(), c.usual())
 	if c.Observed != 0 && c.UsualHigh != 0 {
 		s += " (" + c.Ratio() + ")"
 	}

@@ -23,9 +23,9 @@ type Machine struct {
 // support vectors squared times features.
 const maxCheckWork = 2e9
 
-// maxScaled is above any scaled value: log1p of the largest number over the least
-// scale, times the square root of the most features.
-const maxScaled = 1e6
+// maxScaled is above any scaled value: the largest residual times the largest factor, times the square root of the most
+// features.
+const maxScaled = 1e11
 
 // newMachine solves the problem over the scaled rows x and keeps the solution
 // if it is certified.

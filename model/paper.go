@@ -125,7 +125,9 @@ func fitPaper(engine Engine, d Dataset, chosen PaperParameters, o Options) (unit
 // paperJudge is the machine with its own threshold.
 type paperJudge struct{ machine Machine }
 
-func (j *paperJudge) judge(values []float64, _ bool) (Verdict, error) {
-	score := j.machine.score(values) // its sign is the decision value's
-	return Verdict{Decision: j.machine.Rho * math.Expm1(score), Score: score, Anomalous: score < 0}, nil
+func (*paperJudge) forget() {} // it judges every unit by itself
+
+func (j *paperJudge) judge(row Row, _ bool) (Verdict, error) {
+	score := j.machine.score(row.Values) // its sign is the decision value's
+	return Verdict{Decision: j.machine.Rho * math.Expm1(score), Score: score, Anomalous: score < 0, evidence: score}, nil
 }

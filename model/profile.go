@@ -1,9 +1,8 @@
 package model
 
 import (
+	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"time"
 )
 
@@ -21,13 +20,12 @@ type Training struct {
 	Dropped int   `json:"dropped"` // within the span, left out as partial or lossy
 }
 
-// Range is the usual range of one feature's count in the training units.
+// Range is the usual range of one column's count in the training units, or in sums of them.
 type Range struct {
 	Low     float64 `json:"low"`     // 1 % quantile, a count that occurred
 	Typical float64 `json:"typical"` // median
 	High    float64 `json:"high"`    // 99 % quantile
-	// Spread is the standard deviation of log1p(count), at least the feature's
-	// Scale (see [Scaling]).
+	// Spread is the standard deviation of the count's residual (see [Scaling]), at least 1.
 	Spread float64 `json:"spread"`
 }
 
@@ -40,56 +38,57 @@ type Profile struct {
 	Created     time.Time   `json:"created"`
 	Training    Training    `json:"training"`
 	Features    []string    `json:"features"`
-	Scaling     Scaling     `json:"scaling"`
-	Machine     Machine     `json:"machine"`
-	Calibration Calibration `json:"calibration"`
-	Level       float64     `json:"level"` // a unit with Tail ≤ Level is anomalous
-	Usual       []Range     `json:"usual"` // one for each feature
+	Level       float64     `json:"level"` // a single unit this improbable is anomalous
+	// Views are the ways to look at the guest: first single units, feature by feature. Others are there if
+	// there were enough units, and buckets, to learn them.
+	Views []View `json:"views"`
+
+	groups [][]int // of the features, for the views by octaves
+}
+
+// Machine is that of single units, feature by feature.
+func (p *Profile) Machine() *Machine { return &p.Views[0].Machine }
+
+// SupportVectors is the number of those of all views.
+func (p *Profile) SupportVectors() int {
+	n := 0
+	for i := range p.Views {
+		n += len(p.Views[i].Machine.Alpha)
+	}
+	return n
+}
+
+// Usual is the usual range of each feature in a single unit.
+func (p *Profile) Usual() []Range {
+	ranges := make([]Range, len(p.Features))
+	for j := range ranges {
+		ranges[j] = p.Views[0].usualOf(j)
+	}
+	return ranges
 }
 
 // Verdict is the judgement of one unit.
 type Verdict struct {
-	// Decision is the machine's decision value Σ αᵢ K(vᵢ, x) - ρ, negative
+	// Decision is the decision value Σ αᵢ K(vᵢ, x) - ρ of the machine of single units, negative
 	// outside. It saturates: whatever is far from all training units has -ρ.
 	Decision float64
-	// Score is ln(Σ αᵢ K(vᵢ, x) / ρ). It orders units as Decision does and
+	// Score is ln(Σ αᵢ K(vᵢ, x) / ρ), of the same machine. It orders units as Decision does and
 	// has its sign, but falls without bound, about with the squared distance to the
 	// nearest support vector, so that far units can still be told apart.
 	Score float64
 	// PValue is the conformal p-value of Score, at least 1/(n+1) for n
 	// held-out units. See [Calibration].
 	PValue float64
-	// Tail is PValue continued below the lowest held-out scores.
+	// Tail is how improbable the unit is for the guest, by itself or with those before it (see [Sequence]): at or
+	// under the profile's Level it is anomalous.
 	Tail float64
 	// Anomalous means that Tail is at most the profile's Level.
 	Anomalous bool
-}
+	// Units is the number of units, this one the last, of the view that finds it least probable.
+	Units int
 
-// stackFeatures is the number of features up to which judging needs no heap.
-const stackFeatures = 256
-
-// Judge gives the verdict on one unit's counts, in the order of Features. The
-// error wraps [ErrUnit] if values has another length or a value is no count.
-func (p *Profile) Judge(values []float64) (Verdict, error) {
-	if err := p.checkUnit(values); err != nil {
-		return Verdict{}, err
-	}
-	var buffer [stackFeatures]float64
-	z := buffer[:]
-	if len(values) > len(z) {
-		z = make([]float64, len(values))
-	}
-	z = z[:len(values)]
-	p.Scaling.Apply(z, values)
-	score := p.Machine.score(z)
-	v := Verdict{
-		Decision: p.Machine.Rho * math.Expm1(score),
-		Score:    score,
-		PValue:   p.Calibration.PValue(score),
-		Tail:     p.Calibration.Tail(score),
-	}
-	v.Anomalous = v.Tail <= p.Level
-	return v, nil
+	view     int
+	evidence float64 // logarithm of Tail where that was not cut off at 1: orders all units
 }
 
 // checkUnit says whether values can be judged by p.
@@ -103,42 +102,11 @@ func (p *Profile) checkUnit(values []float64) error {
 	return nil
 }
 
-// usualRanges describes each column of rows, scaled by s.
-func usualRanges(rows [][]float64, s Scaling) []Range {
-	ranges := make([]Range, len(rows[0]))
-	column := make([]float64, len(rows))
-	quantile := func(percent int) float64 { return column[(len(column)-1)*percent/100] }
-	for j := range ranges {
-		for i, r := range rows {
-			column[i] = r[j]
-		}
-		slices.Sort(column)
-		// From the other end for the upper quantile, so that both are as wide.
-		high := column[len(column)-1-(len(column)-1)/100]
-		ranges[j] = Range{Low: quantile(1), Typical: quantile(50), High: high, Spread: s.spread(j, column)}
-	}
-	return ranges
-}
-
 // check verifies a profile as a whole, prepares it for judging, and finds what
 // is wrong with one from outside.
 func (p *Profile) check() error {
 	if err := checkFeatures(p.Features); err != nil {
 		return err
-	}
-	dim := len(p.Features)
-	if err := p.Scaling.check(dim); err != nil {
-		return err
-	}
-	if len(p.Usual) != dim {
-		return fmt.Errorf("%d usual ranges for %d features", len(p.Usual), dim)
-	}
-	for j, r := range p.Usual {
-		if !(r.Low >= 0 && r.Low <= r.Typical && r.Typical <= r.High && r.High <= math.MaxFloat64 &&
-			r.Spread >= minScale && r.Spread <= maxLog) {
-			return fmt.Errorf("feature %q is usually %v to %v to %v with a spread of %v",
-				p.Features[j], r.Low, r.Typical, r.High, r.Spread)
-		}
 	}
 	if !(p.Level > 0 && p.Level < 1) {
 		return fmt.Errorf("level %v is not in (0, 1)", p.Level)
@@ -149,13 +117,44 @@ func (p *Profile) check() error {
 	if err := p.Fingerprint.check(); err != nil {
 		return err
 	}
-	if err := p.Machine.check(dim); err != nil {
-		return err
+	p.groups = octaves(p.Features)
+	return p.checkViews()
+}
+
+// maxWindow is the most units that a view may look at.
+const maxWindow = 256
+
+// checkViews verifies that single units come first, feature by feature, and that no view is there twice.
+func (p *Profile) checkViews() error {
+	type look struct {
+		units   int
+		octaves bool
 	}
-	scores := p.Calibration.Scores
-	if len(scores) == 0 || notFinite(scores) >= 0 || !slices.IsSorted(scores) {
-		return fmt.Errorf("%d calibration scores, not finite and ascending", len(scores))
+	seen := map[look]bool{}
+	for i := range p.Views {
+		v := &p.Views[i]
+		l := look{v.Units, v.Octaves}
+		switch {
+		case i == 0 && l != look{1, false}:
+			return errors.New("the first view is not of single units, feature by feature")
+		case v.Units < 1 || v.Units > maxWindow || seen[l]:
+			return fmt.Errorf("view %d is of %d units, or there twice", i, v.Units)
+		case v.Octaves && p.groups == nil:
+			return fmt.Errorf("view %d is by octaves, of which the features have none", i)
+		case v.Octaves && !seen[look{v.Units, false}]:
+			return fmt.Errorf("view %d is by octaves, and there is none before it feature by feature", i)
+		}
+		seen[l] = true
+		columns := len(p.Features)
+		if v.Octaves {
+			columns = len(p.groups)
+		}
+		if err := v.check(columns); err != nil {
+			return fmt.Errorf("view %d: %w", i, err)
+		}
 	}
-	p.Calibration = newCalibration(scores, p.Machine.Gamma)
+	if len(p.Views) == 0 {
+		return errors.New("no views")
+	}
 	return nil
 }

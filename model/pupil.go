@@ -8,9 +8,11 @@ import (
 
 // unitJudge is what a method has learnt.
 type unitJudge interface {
-	// judge gives the verdict on one unit's counts. Not every method knows more than Decision,
-	// Score and Anomalous.
-	judge(values []float64, lossy bool) (Verdict, error)
+	// forget has the next unit judged as the first of its recording.
+	forget()
+	// judge gives the verdict on the next unit. Not every method knows more than Decision,
+	// Score and Anomalous, and what orders all units.
+	judge(row Row, lossy bool) (Verdict, error)
 }
 
 // pupil learns by one method.
@@ -22,6 +24,7 @@ type pupil struct {
 	data   Dataset // all that there is to learn from
 	from   string  // the names of the recordings, for errors
 	paper  *PaperParameters
+	alarms float64 // a day that are accepted
 }
 
 // newPupil prepares learning from recordings. The paper's parameters are searched once, on all
@@ -42,7 +45,7 @@ func newPupil(engine Engine, method Method, features []string, recordings []Reco
 		return nil, fmt.Errorf("units to learn from: %w", err)
 	}
 	p := &pupil{
-		engine: engine, method: method, asked: o.Train, filled: filled, data: learnable(features, samples), from: names(recordings),
+		engine: engine, method: method, asked: o.Train, filled: filled, data: learnable(features, samples), from: names(recordings), alarms: o.Decider.AlarmsPerDay,
 	}
 	if method == MethodPaper && o.Paper != nil {
 		p.paper = o.Paper
@@ -86,18 +89,14 @@ func (p *pupil) fit(d Dataset) (unitJudge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return profileJudge{profile}, nil
+	return profileJudge{profile.Sequence(p.alarms)}, nil
 }
 
 // profileJudge judges as the daemon does.
-type profileJudge struct{ profile *Profile }
+type profileJudge struct{ sequence *Sequence }
 
-func (j profileJudge) judge(values []float64, lossy bool) (Verdict, error) {
-	if lossy {
-		var err error
-		if values, err = j.profile.Complete(values); err != nil {
-			return Verdict{}, err
-		}
-	}
-	return j.profile.Judge(values)
+func (j profileJudge) forget() { j.sequence.Forget() }
+
+func (j profileJudge) judge(row Row, lossy bool) (Verdict, error) {
+	return j.sequence.Judge(row.Start, row.Values, lossy)
 }

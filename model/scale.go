@@ -7,158 +7,272 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// minScale is the least scale of any feature: a change of a count by about 5 %
-// is never more than one scale unit, however steady the feature was.
-const minScale = 0.05
+const (
+	// frequent is the expected count from which on it is learnt how a column moves together with others.
+	frequent = 20
+	// leastVariance is the least variance, in that of counting noise, that a direction is believed to have.
+	leastVariance = 0.1
+	// scalingBlocks is the number of blocks held out in turn to see how much directions vary.
+	scalingBlocks = 5
+)
 
-// Scaling brings counts of different magnitude, which move together with the
-// guest's load, to comparable units. It takes three steps:
+// Scaling brings counts of different magnitude, which move together with the guest's load, to comparable units, in
+// which counting noise has a variance of about 1:
 //
-//	u = (log1p(count) - Center) / Scale,   z = u - Σₖ (1 - Shrink[k]) (Direction[k]·u) Direction[k].
+//	u = (residual(count, Mean) - Center) / Spread,   z = u - Σₖ (1 - Factor[k]) (Direction[k]·u) Direction[k].
 //
-// The logarithm makes ratios matter, not differences. Scale is the noise that a
-// Poisson process of the training units' mean count m would show, at most
-// 1/sqrt(1+m), and at least 0.05. So a feature that never fired has Scale 1 and
-// one stray hit moves it by 0.69 units only, and a feature that happened to be
-// constant over a short training is not a trip wire.
+// The residual says how unlikely a count is (see residual). Columns that are not frequent stand for
+// themselves; one that scatters by more than counting noise is divided by that Spread. Frequent ones, of which most
+// follow the guest's load, are whitened, in the symmetric form, which keeps a coordinate for each column: along
+// each of their principal directions, z is divided by the standard deviation there, so that twice the load is one
+// unusual thing and not forty, and a column that leaves the others, with which it always goes, is one as well.
 //
-// The last step whitens (in the symmetric form, which keeps a coordinate for each
-// feature): along each principal direction in which the training units varied
-// more than that noise, z is divided by their standard deviation. Of the
-// features of a guest most follow its load, and one direction holds that; twice the
-// load is then one unusual direction among many, while ten features each at twice
-// their mean, measured one by one, would look like ten unusual things. And a
-// feature that moves against the others shows at the scale at which it usually
-// does so.
+// How much units vary along a direction is measured on blocks of units that the directions were not fitted to, as
+// Abadir, Distaso and Žikeš estimate eigenvalues ("Design-free estimation of variance matrices", Journal of
+// Econometrics 181, 2014): what looks like a strict rule in fifty units need not be one, and a load that moves
+// over minutes is not known from three.
 //
-// Values are not capped. Far from all support vectors the SVM's decision value
-// saturates; Score does not (see [Verdict]).
+// Columns without any hit in training have one coordinate together, the length of what they would have by
+// themselves: none of them is in any training unit, so that distances are the same, and a profile does not grow
+// with what never happens.
 type Scaling struct {
-	Center    []float64   `json:"center"`    // one for each feature, in log1p of a count
-	Scale     []float64   `json:"scale"`     // one for each feature, > 0
-	Direction [][]float64 `json:"direction"` // orthogonal, of length 1
-	Shrink    []float64   `json:"shrink"`    // one for each direction, in (0, 1)
+	Columns   []int       `json:"columns"`   // that had hits in training, the frequent ones first
+	Mean      []float64   `json:"mean"`      // expected count of each, > 0
+	Rare      float64     `json:"rare"`      // expected count of every other column, > 0
+	Center    []float64   `json:"center"`    // mean residual of each
+	Spread    []float64   `json:"spread"`    // of each, ≥ 1; 1 for frequent ones
+	Direction [][]float64 `json:"direction"` // over the frequent columns: orthogonal, of length 1
+	Factor    []float64   `json:"factor"`    // one for each direction, > 0
+
+	rest []int   // the columns that are not in Columns
+	none float64 // residual of 0 hits of those
 }
 
-// FitScaling returns the scaling of rows, at least one, all of the same length,
-// whose values are counts.
-func FitScaling(rows [][]float64) Scaling {
-	dim := len(rows[0])
-	s := Scaling{Center: make([]float64, dim), Scale: make([]float64, dim)}
-	n := float64(len(rows))
-	for j := range dim {
-		var count, sum float64
-		for _, r := range rows {
-			count += r[j] / n
-			sum += math.Log1p(r[j])
+// size is the length of a scaled vector.
+func (s *Scaling) size() int { return len(s.Columns) + 1 }
+
+// fitScaling returns the scaling of rows, at least two, in the order of time, all of the same length, whose values are
+// counts. Each row is the sum of so many units, overlap of them shared with the next row's.
+func fitScaling(rows [][]float64, units int) Scaling {
+	s := Scaling{}
+	n, w := float64(len(rows)), float64(units)
+	sums := make([]float64, len(rows[0]))
+	for _, r := range rows {
+		for j, v := range r {
+			sums[j] += min(v, maxCount)
 		}
-		s.Center[j] = sum / n
-		s.Scale[j] = scaleFloor(count)
 	}
-	s.fitDirections(s.applyAll(rows))
+	// Half a hit more than was seen, in one unit more: what was never seen is expected, if seldom.
+	expected := func(sum float64) float64 { return (sum + w/2) / (n + w) }
+	s.Rare = expected(0)
+	for _, often := range []bool{true, false} {
+		for j, sum := range sums {
+			if sum > 0 && (expected(sum) >= frequent) == often {
+				s.Columns = append(s.Columns, j)
+				s.Mean = append(s.Mean, expected(sum))
+			}
+		}
+	}
+	u := make([][]float64, len(rows))
+	s.Center = make([]float64, len(s.Columns))
+	for i, r := range rows {
+		u[i] = make([]float64, len(s.Columns))
+		for k, j := range s.Columns {
+			u[i][k] = residual(r[j], s.Mean[k])
+			s.Center[k] += u[i][k] / n
+		}
+	}
+	s.Spread = make([]float64, len(s.Columns))
+	for k, mean := range s.Mean {
+		square := 0.0
+		for i := range u {
+			u[i][k] -= s.Center[k]
+			square += u[i][k] * u[i][k]
+		}
+		s.Spread[k] = 1
+		if mean < frequent {
+			s.Spread[k] = max(1, math.Sqrt(square/n))
+		}
+	}
+	s.fitDirections(u, units)
+	s.prepare(len(sums))
 	return s
 }
 
-// scaleFloor is the scale of a feature with the given mean count.
-func scaleFloor(mean float64) float64 {
-	return max(1/math.Sqrt(1+mean), minScale)
+// prepare works out what follows from the rest for rows of so many columns.
+func (s *Scaling) prepare(columns int) {
+	has := make([]bool, columns)
+	for _, j := range s.Columns {
+		has[j] = true
+	}
+	s.rest = nil
+	for j, ok := range has {
+		if !ok {
+			s.rest = append(s.rest, j)
+		}
+	}
+	s.none = residual(0, s.Rare)
 }
 
-// fitDirections finds the directions of u, centred rows, whose variance exceeds 1.
-func (s *Scaling) fitDirections(u [][]float64) {
-	dim := len(s.Center)
-	upper := make([]float64, dim*dim) // the covariance, of which one half is enough
-	for _, r := range u {
-		for i, x := range r {
-			if x == 0 { // columns of what never fires are all zero
-				continue
+// frequentColumns is how many of Columns are frequent.
+func (s *Scaling) frequentColumns() int {
+	for k, mean := range s.Mean {
+		if mean < frequent {
+			return k
+		}
+	}
+	return len(s.Mean)
+}
+
+// fitDirections finds the principal directions of the frequent columns in u, centred rows, and how much rows vary along them.
+func (s *Scaling) fitDirections(u [][]float64, units int) {
+	dim := s.frequentColumns()
+	if dim == 0 {
+		return
+	}
+	variance := make([]float64, dim)
+	for b := range scalingBlocks {
+		from, to := b*len(u)/scalingBlocks, (b+1)*len(u)/scalingBlocks
+		var others [][]float64
+		for i := range u {
+			if i <= from-units || i >= to+units-1 { // shares no unit with the block
+				others = append(others, u[i][:dim])
 			}
-			x /= float64(len(u))
-			line := upper[i*dim : (i+1)*dim]
-			for j := i; j < dim; j++ {
-				line[j] += x * r[j]
+		}
+		if from == to || len(others) < 2 {
+			return // too few to know of any direction
+		}
+		mean := meanOf(others)
+		directions, ok := principal(others, mean)
+		if !ok {
+			return
+		}
+		for k, d := range directions {
+			for _, r := range u[from:to] {
+				along := 0.0
+				for j, x := range r[:dim] {
+					along += (x - mean[j]) * d[j]
+				}
+				variance[k] += along * along / float64(to-from) / scalingBlocks
 			}
 		}
 	}
-	covariance := mat.NewSymDense(dim, upper)
-	var eigen mat.EigenSym
-	if !eigen.Factorize(covariance, true) {
+	all := make([][]float64, len(u))
+	for i, r := range u {
+		all[i] = r[:dim]
+	}
+	directions, ok := principal(all, make([]float64, dim))
+	if !ok {
 		return
+	}
+	s.Direction = directions
+	for _, v := range variance {
+		s.Factor = append(s.Factor, 1/math.Sqrt(max(v, leastVariance)))
+	}
+}
+
+// meanOf is the mean of rows.
+func meanOf(rows [][]float64) []float64 {
+	mean := make([]float64, len(rows[0]))
+	for _, r := range rows {
+		for j, x := range r {
+			mean[j] += x / float64(len(rows))
+		}
+	}
+	return mean
+}
+
+// principal returns the principal directions of rows around a mean, the one along which they vary most first.
+func principal(rows [][]float64, mean []float64) (directions [][]float64, ok bool) {
+	dim := len(mean)
+	upper := make([]float64, dim*dim) // the covariance, of which one half is enough
+	for _, r := range rows {
+		for i := range dim {
+			x := (r[i] - mean[i]) / float64(len(rows))
+			line := upper[i*dim : (i+1)*dim]
+			for j := i; j < dim; j++ {
+				line[j] += x * (r[j] - mean[j])
+			}
+		}
+	}
+	var eigen mat.EigenSym
+	if !eigen.Factorize(mat.NewSymDense(dim, upper), true) {
+		return nil, false
 	}
 	var vectors mat.Dense
 	eigen.VectorsTo(&vectors)
-	values := eigen.Values(nil) // ascending
-	for k := dim - 1; k >= 0 && values[k] > 1; k-- {
-		direction := mat.Col(nil, k, &vectors)
-		s.Direction = append(s.Direction, direction)
-		s.Shrink = append(s.Shrink, 1/math.Sqrt(values[k]*predictive(u, direction)))
+	for k := dim - 1; k >= 0; k-- { // their variances ascend
+		directions = append(directions, mat.Col(nil, k, &vectors))
 	}
+	return directions, true
 }
 
-// predictive is the factor by which the variance that rows will show along a
-// direction exceeds what these rows, in order of time, did show: that of
-// Student's distribution for as many independent looks as the rows are worth.
-// A load that moves over minutes is not known from three minutes.
-func predictive(u [][]float64, direction []float64) float64 {
-	n := float64(len(u))
-	var square, product, last float64
-	for _, r := range u {
-		along := 0.0
-		for j, x := range r {
-			along += x * direction[j]
+// apply writes the scaled values into dst, which has length size.
+func (s *Scaling) apply(dst, counts []float64) {
+	dst = dst[:len(s.Columns)+1]
+	for k, j := range s.Columns {
+		dst[k] = (residual(counts[j], s.Mean[k]) - s.Center[k]) / s.Spread[k]
+	}
+	strange := 0.0
+	for _, j := range s.rest {
+		if v := counts[j]; v > 0 {
+			d := residual(v, s.Rare) - s.none
+			strange += d * d
 		}
-		square += along * along
-		product += along * last
-		last = along
 	}
-	// The autocorrelation of the next row, corrected for its bias in short series.
-	rho := product / square
-	rho = min(max(rho+(1+3*rho)/n, 0), 1)
-	looks := max(n*(1-rho)/(1+rho), minLooks)
-	return (1 + 1/looks) * (looks - 1) / (looks - 3)
-}
-
-// minLooks limits predictive, whose variance is infinite at 3, to about 13.
-const minLooks = 3.25
-
-// Apply writes the scaled values into dst, which has their length and is not
-// values itself.
-func (s Scaling) Apply(dst, values []float64) {
-	dst = dst[:len(values)]
-	center, scale := s.Center[:len(values)], s.Scale[:len(values)]
-	for j, v := range values {
-		dst[j] = (math.Log1p(v) - center[j]) / scale[j]
-	}
+	dst[len(s.Columns)] = math.Sqrt(strange)
 	// The directions are orthogonal, so that one after another is as good as all at once.
 	for k, d := range s.Direction {
-		d = d[:len(dst)]
 		along := 0.0
-		for j, x := range dst {
+		for j, x := range dst[:len(d)] {
 			along += x * d[j]
 		}
-		along *= 1 - s.Shrink[k]
-		for j := range dst {
-			dst[j] -= along * d[j]
+		along *= 1 - s.Factor[k]
+		for j, x := range d {
+			dst[j] -= along * x
 		}
 	}
 }
 
 // applyAll returns the scaled copies of rows.
-func (s Scaling) applyAll(rows [][]float64) [][]float64 {
-	dim := len(s.Center)
-	flat := make([]float64, len(rows)*dim)
+func (s *Scaling) applyAll(rows [][]float64) [][]float64 {
+	size := s.size()
+	flat := make([]float64, len(rows)*size)
 	scaled := make([][]float64, len(rows))
 	for i, r := range rows {
-		scaled[i] = flat[i*dim : (i+1)*dim : (i+1)*dim]
-		s.Apply(scaled[i], r)
+		scaled[i] = flat[i*size : (i+1)*size : (i+1)*size]
+		s.apply(scaled[i], r)
 	}
 	return scaled
 }
 
+// counts undoes apply, to whole counts of so many columns; of those without hits in training there are none.
+func (s *Scaling) counts(z []float64, columns int) []float64 {
+	u := append([]float64(nil), z[:len(s.Columns)]...)
+	for k, d := range s.Direction {
+		along := 0.0
+		for j, x := range u[:len(d)] {
+			along += x * d[j]
+		}
+		along *= 1/s.Factor[k] - 1
+		for j, x := range d {
+			u[j] += along * x
+		}
+	}
+	counts := make([]float64, columns)
+	for k, j := range s.Columns {
+		counts[j] = math.Round(countOf(u[k]*s.Spread[k]+s.Center[k], s.Mean[k]))
+	}
+	return counts
+}
+
+// stray is how far a single hit in a column without any in training is from having none.
+func (s *Scaling) stray() float64 { return residual(1, s.Rare) - residual(0, s.Rare) }
+
 // defaultGamma is the kernel's width for scaled rows when none is asked for:
-// 1/V with V the rows' total variance (the sum over features), at least 1. Two
+// 1/V with V the rows' total variance (the sum over columns), at least 1. Two
 // typical rows are then at a kernel value of exp(-2), whatever the number of
-// features, and features that never move do not dilute those that do.
+// columns, and columns that never move do not dilute those that do.
 func defaultGamma(scaled [][]float64) float64 {
 	n := float64(len(scaled))
 	total := 0.0
@@ -176,46 +290,52 @@ func defaultGamma(scaled [][]float64) float64 {
 	return 1 / max(total, 1)
 }
 
-// spread is the standard deviation of log1p over the counts of feature j, at least
-// its Scale.
-func (s Scaling) spread(j int, counts []float64) float64 {
-	square := 0.0
-	for _, c := range counts {
-		d := math.Log1p(c) - s.Center[j]
-		square += d * d
-	}
-	return max(math.Sqrt(square/float64(len(counts))), s.Scale[j])
-}
-
+// What a scaling from outside may hold at most: nothing that is learnt comes near.
 const (
-	maxLog    = 710  // above log1p of the largest finite number
-	minShrink = 1e-8 // below the inverse of any deviation of scaled counts
+	maxResidualValue = 1e9 // above the residual of maxCount hits of what is expected least
+	leastMean        = 1e-9
+	maxFactor        = 3.17 // above 1/sqrt(leastVariance)
+	leastFactor      = 1e-9
 )
 
-// check verifies a scaling that came from outside.
-func (s Scaling) check(dim int) error {
-	if len(s.Center) != dim || len(s.Scale) != dim {
-		return fmt.Errorf("%d centres and %d scales for %d features", len(s.Center), len(s.Scale), dim)
+// check verifies a scaling of rows of so many columns that came from outside, and prepares it.
+func (s *Scaling) check(columns int) error {
+	n := len(s.Columns)
+	if len(s.Mean) != n || len(s.Center) != n || len(s.Spread) != n {
+		return fmt.Errorf("%d means, %d centres and %d spreads for %d columns", len(s.Mean), len(s.Center), len(s.Spread), n)
 	}
-	for j, c := range s.Center {
-		if !(c >= 0 && c <= maxLog && s.Scale[j] >= minScale && s.Scale[j] <= 1) {
-			return fmt.Errorf("feature %d has centre %v and scale %v", j, c, s.Scale[j])
+	if !(s.Rare >= leastMean && s.Rare < frequent) {
+		return fmt.Errorf("what was never seen is expected %v times", s.Rare)
+	}
+	has := make(map[int]bool, n)
+	for k, j := range s.Columns {
+		if j < 0 || j >= columns || has[j] {
+			return fmt.Errorf("column %d of %d, or twice", j, columns)
+		}
+		has[j] = true
+		if !(s.Mean[k] >= leastMean && s.Mean[k] <= maxCount) || !(math.Abs(s.Center[k]) <= maxResidualValue) || !(s.Spread[k] >= 1 && s.Spread[k] <= maxResidualValue) {
+			return fmt.Errorf("column %d has mean %v, centre %v and spread %v", j, s.Mean[k], s.Center[k], s.Spread[k])
+		}
+		if k > 0 && s.Mean[k] >= frequent && s.Mean[k-1] < frequent {
+			return fmt.Errorf("column %d is frequent and stands behind one that is not", j)
 		}
 	}
-	if len(s.Direction) > dim || len(s.Direction) != len(s.Shrink) {
-		return fmt.Errorf("%d directions with %d factors for %d features", len(s.Direction), len(s.Shrink), dim)
+	dim := s.frequentColumns()
+	if len(s.Direction) > dim || len(s.Direction) != len(s.Factor) {
+		return fmt.Errorf("%d directions with %d factors for %d columns", len(s.Direction), len(s.Factor), dim)
 	}
 	for k, d := range s.Direction {
 		if len(d) != dim {
-			return fmt.Errorf("direction %d has %d values for %d features", k, len(d), dim)
+			return fmt.Errorf("direction %d has %d values for %d columns", k, len(d), dim)
 		}
 		square := 0.0
 		for _, v := range d {
 			square += v * v
 		}
-		if !(math.Abs(square-1) <= 1e-6 && s.Shrink[k] >= minShrink && s.Shrink[k] < 1) {
-			return fmt.Errorf("direction %d has squared length %v and factor %v", k, square, s.Shrink[k])
+		if !(math.Abs(square-1) <= 1e-6 && s.Factor[k] >= leastFactor && s.Factor[k] <= maxFactor) {
+			return fmt.Errorf("direction %d has squared length %v and factor %v", k, square, s.Factor[k])
 		}
 	}
+	s.prepare(columns)
 	return nil
 }

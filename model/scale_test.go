@@ -6,32 +6,71 @@ import (
 	"slices"
 	"testing"
 
-	"gonum.org/v1/gonum/mat"
 	"pgregory.net/rapid"
 )
 
-func TestScaleFloor(t *testing.T) {
-	for _, tc := range []struct {
-		name       string
-		column     []float64
-		count, far float64 // a count, and its scaled value
-	}{
-		{"never fired", []float64{0, 0, 0, 0}, 1, math.Ln2},
-		{"constant 8", []float64{8, 8, 8, 8}, 17, math.Ln2 * 3},
-		{"constant million", []float64{1e6, 1e6, 1e6, 1e6}, 1.1e6, math.Log(1.1) / minScale},
+// Of ordinary counts the residual is about the distance in standard deviations of counting noise; it is
+// monotone, has the sign of the difference, and can be undone.
+func TestResidual(t *testing.T) {
+	for _, tc := range []struct{ mean, count, want float64 }{
+		{100, 100, 0},
+		{100, 111.2, 1},   // variance 100 + 100²/400
+		{10000, 10510, 1}, // about 5 %
+		{0.001, 1, 3.44},  // once in a thousand units
+		{4, 0, -2.82},
 	} {
-		rows := make([][]float64, len(tc.column))
-		for i, v := range tc.column {
-			rows[i] = []float64{v}
+		if got := residual(tc.count, tc.mean); math.Abs(got-tc.want) > 0.05 {
+			t.Errorf("%v where %v is expected: %v, want about %v", tc.count, tc.mean, got, tc.want)
 		}
-		z := make([]float64, 1)
-		s := FitScaling(rows)
-		if len(s.Direction) != 0 {
-			t.Errorf("%s: whitened", tc.name)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		mean := math.Exp(rapid.Float64Range(-12, 30).Draw(t, "logarithm of mean"))
+		count := math.Floor(math.Exp(rapid.Float64Range(0, 30).Draw(t, "logarithm of count"))) - 1
+		r := residual(count, mean)
+		if math.IsNaN(r) || math.IsInf(r, 0) || (r < 0) != (count < mean) {
+			t.Fatalf("residual of %v where %v is expected: %v", count, mean, r)
 		}
-		if s.Apply(z, []float64{tc.count}); math.Abs(z[0]-tc.far) > 1e-4 {
-			t.Errorf("%s: %v hits are %v, want %v", tc.name, tc.count, z[0], tc.far)
+		if more := residual(2*count+1, mean); more <= r {
+			t.Fatalf("%v of %v, %v of twice as many", r, count, more)
 		}
+		if back := countOf(r, mean); math.Abs(back-count) > 1e-3*(1+count) {
+			t.Fatalf("%v where %v is expected became %v", count, mean, back)
+		}
+	})
+	if r := residual(math.MaxFloat64, 1e-9); math.IsNaN(r) || math.IsInf(r, 0) {
+		t.Errorf("the largest count: %v", r)
+	}
+}
+
+// What never was is far, the more so the longer it never was; steady counts are no trip wire.
+func TestScalingOfSteadyCounts(t *testing.T) {
+	still := func(n int) Scaling {
+		rows := make([][]float64, n)
+		for i := range rows {
+			rows[i] = []float64{200, 0}
+		}
+		return fitScaling(rows, 1)
+	}
+	z := make([]float64, 2)
+	s := still(300)
+	for _, tc := range []struct {
+		counts  []float64
+		at      int
+		low, up float64
+	}{
+		{[]float64{200, 0}, 0, -1e-9, 1e-9},
+		{[]float64{202, 0}, 0, 0, 1},
+		{[]float64{300, 0}, 0, 5, 30},
+		{[]float64{200, 1}, 1, 3, 3.5},
+		{[]float64{200, 50}, 1, 20, 40},
+	} {
+		if s.apply(z, tc.counts); !(z[tc.at] >= tc.low && z[tc.at] <= tc.up) {
+			t.Errorf("%v: coordinate %d is %v, want %v to %v", tc.counts, tc.at, z[tc.at], tc.low, tc.up)
+		}
+	}
+	short, long := still(30), still(3000)
+	if a, b := short.stray(), long.stray(); a >= b {
+		t.Errorf("a stray hit is %v far after 30 units, %v after 3,000", a, b)
 	}
 }
 
@@ -54,40 +93,79 @@ func countRows(t *rapid.T) [][]float64 {
 	return rows
 }
 
-// Scaled training units are centred, and vary by no more than one unit in any
-// direction, not only along the axes.
-func TestScalingWhitens(t *testing.T) {
+// Scaled training units are centred.
+func TestScalingCentres(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := countRows(t)
-		s := FitScaling(rows)
+		s := fitScaling(rows, 1)
 		if err := s.check(len(rows[0])); err != nil {
 			t.Fatal(err)
 		}
-		dim, n := len(rows[0]), float64(len(rows))
-		covariance := mat.NewSymDense(dim, nil)
-		mean := make([]float64, dim)
-		for _, z := range s.applyAll(rows) {
-			covariance.SymRankOne(covariance, 1/n, mat.NewVecDense(dim, z))
-			for j, v := range z {
-				mean[j] += v / n
+		for j, m := range meanOf(s.applyAll(rows))[:len(s.Columns)] {
+			if math.Abs(m) > 1e-6*maxFactor*math.Sqrt(maxCount) {
+				t.Errorf("column %d has mean %v", j, m)
 			}
-		}
-		for j, m := range mean {
-			if math.Abs(m) > 1e-6 {
-				t.Errorf("feature %d has mean %v", j, m)
-			}
-		}
-		var eigen mat.EigenSym
-		if !eigen.Factorize(covariance, false) {
-			t.Fatal("no eigenvalues")
-		}
-		if v := slices.Max(eigen.Values(nil)); v > 1+1e-6 {
-			t.Errorf("variance %v in one direction", v)
 		}
 	})
 }
 
-// The order of the features changes nothing.
+// A load that moves everything is one unusual thing; a column that leaves the others is another, the more so
+// the closer it followed them.
+func TestScalingWhitens(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	unit := func(load float64) []float64 {
+		requests := math.Round(40 * load)
+		r := []float64{requests, 4 * requests}
+		for range 20 {
+			r = append(r, math.Round(100*load+10*math.Sqrt(load)*random.NormFloat64()))
+		}
+		return r
+	}
+	var rows [][]float64
+	for range 300 {
+		rows = append(rows, unit(math.Exp(0.4*random.NormFloat64())))
+	}
+	s := fitScaling(rows, 1)
+	length := func(values []float64) float64 {
+		z := make([]float64, s.size())
+		s.apply(z, values)
+		sum := 0.0
+		for _, v := range z {
+			sum += v * v
+		}
+		return math.Sqrt(sum)
+	}
+	usual := length(unit(1))
+	if l := length(unit(2)); l > 2*usual {
+		t.Errorf("twice the load is %v from the centre, a usual unit %v", l, usual)
+	}
+	broken := unit(1)
+	broken[1] += 40 // by counting noise, two standard deviations
+	if l := length(broken); l < 1.5*usual {
+		t.Errorf("what always goes together and does not is %v from the centre, a usual unit %v", l, usual)
+	}
+}
+
+// Directions that were fitted to noise vary by as much as others.
+func TestDirectionsOfNoise(t *testing.T) {
+	random := rand.New(rand.NewPCG(6, 6))
+	var rows [][]float64
+	for range 40 {
+		r := make([]float64, 30)
+		for j := range r {
+			r[j] = max(0, math.Round(100+11.18*random.NormFloat64()))
+		}
+		rows = append(rows, r)
+	}
+	s := fitScaling(rows, 1)
+	for k, f := range s.Factor {
+		if f > 1.8 || f < 0.5 {
+			t.Errorf("direction %d of pure noise has the factor %v", k, f)
+		}
+	}
+}
+
+// The order of the columns changes nothing.
 func TestScalingOfPermutation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := countRows(t)
@@ -96,45 +174,33 @@ func TestScalingOfPermutation(t *testing.T) {
 			mirrored[i] = slices.Clone(r)
 			slices.Reverse(mirrored[i])
 		}
-		a, b := FitScaling(rows), FitScaling(mirrored)
-		want, got := make([]float64, len(rows[0])), make([]float64, len(rows[0]))
-		a.Apply(want, rows[0])
-		b.Apply(got, mirrored[0])
-		slices.Reverse(got)
-		for j := range want {
-			if math.Abs(want[j]-got[j]) > 1e-5*(1+math.Abs(want[j])) {
-				t.Fatalf("feature %d: %v and %v", j, want[j], got[j])
-			}
+		a, b := fitScaling(rows, 1), fitScaling(mirrored, 1)
+		length := func(s Scaling, r []float64) float64 {
+			z := make([]float64, s.size())
+			s.apply(z, r)
+			return math.Sqrt(squaredDistance(z, make([]float64, len(z))))
+		}
+		if want, got := length(a, rows[0]), length(b, mirrored[0]); math.Abs(want-got) > 0.05*(1+want) { // directions that vary alike may be mixed
+			t.Fatalf("lengths %v and %v", want, got)
 		}
 	})
 }
 
-// Slow movement seen for a short time is expected to go further, independent
-// noise is not.
-func TestPredictive(t *testing.T) {
-	series := func(memory float64, n int) [][]float64 {
-		random := rand.New(rand.NewPCG(5, 5))
-		rows, x := make([][]float64, n), 0.0
-		for i := range rows {
-			x = memory*x + math.Sqrt(1-memory*memory)*random.NormFloat64()
-			rows[i] = []float64{x}
+// counts undoes apply.
+func TestCountsUndoApply(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := countRows(t)
+		s := fitScaling(rows, 1)
+		z := make([]float64, s.size())
+		for _, r := range rows {
+			s.apply(z, r)
+			for j, v := range s.counts(z, len(r)) {
+				if math.Abs(v-r[j]) > 1e-6*r[j] {
+					t.Fatalf("column %d: %v became %v", j, r[j], v)
+				}
+			}
 		}
-		return rows
-	}
-	for _, tc := range []struct {
-		memory    float64
-		n         int
-		low, high float64
-	}{
-		{0, 1000, 1, 1.01},
-		{0, 90, 1, 1.1},
-		{0.9, 1000, 1, 1.2},
-		{0.98, 90, 2, 14},
-	} {
-		if f := predictive(series(tc.memory, tc.n), []float64{1}); f < tc.low || f > tc.high {
-			t.Errorf("memory %v over %d rows: factor %v, want %v to %v", tc.memory, tc.n, f, tc.low, tc.high)
-		}
-	}
+	})
 }
 
 func TestDefaultGamma(t *testing.T) {

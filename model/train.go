@@ -42,8 +42,6 @@ type Options struct {
 	// Guard is the number of units on each side of a held-out block that are
 	// not trained on, as neighbours in time are alike. Default 1; negative: none.
 	Guard int
-	// Width is the duration of a unit; default [Width].
-	Width time.Duration
 	// MinUnits is the least number of units to train on; default 30.
 	MinUnits int
 	// MaxRows is the most units that an engine is given at once; of more, an even
@@ -60,7 +58,6 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Nu, 0.05)
 	setDefault(&o.Level, 0.002)
 	setDefault(&o.Folds, 5)
-	setDefault(&o.Width, Width)
 	setDefault(&o.MinUnits, 30)
 	setDefault(&o.MaxRows, 4096)
 	setDefault(&o.Guard, 1)
@@ -74,8 +71,6 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("train: level %v is not in (0, 1)", o.Level)
 	case o.Folds < 2 || o.Folds > minUnits:
 		return o, fmt.Errorf("train: %d folds, want 2 to %d", o.Folds, minUnits)
-	case o.Width <= 0:
-		return o, fmt.Errorf("train: unit width %v is not positive", o.Width)
 	case o.MinUnits < minUnits || o.MaxRows < minUnits:
 		return o, fmt.Errorf("train: fewer than %d units allowed", minUnits)
 	case o.Dropped < 0:
@@ -116,27 +111,18 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	if len(d.Rows) < o.MinUnits {
 		return nil, fmt.Errorf("train: %w", &TooFewError{Have: len(d.Rows), Need: o.MinUnits})
 	}
-	scores, err := heldOut(engine, d, o)
+	views, err := views(engine, d, o)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
-	}
-	rows := make([][]float64, len(d.Rows))
-	for i, r := range d.Rows {
-		rows[i] = r.Values
 	}
 	p := &Profile{
 		Domain: o.Domain, Catalogue: o.Catalogue, Fingerprint: o.Fingerprint, Created: o.Created.UTC().Round(0),
 		Training: Training{
-			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(o.Width),
+			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(Width),
 			Units: len(d.Rows), Dropped: o.Dropped,
 		},
-		Features: slices.Clone(d.Features), Level: o.Level,
+		Features: slices.Clone(d.Features), Level: o.Level, Views: views,
 	}
-	if p.Scaling, p.Machine, err = fit(engine, rows, o); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	p.Usual = usualRanges(rows, p.Scaling)
-	p.Calibration = newCalibration(scores, p.Machine.Gamma)
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}

@@ -43,8 +43,8 @@ func TestTrainDescribes(t *testing.T) {
 	if diff := cmp.Diff(guestFeatures(), p.Features); diff != "" {
 		t.Error(diff)
 	}
-	if p.Machine.Engine != "smo" || len(p.Calibration.Scores) != 90 || p.Catalogue != "test 1" {
-		t.Errorf("engine %q, %d scores, catalogue %q", p.Machine.Engine, len(p.Calibration.Scores), p.Catalogue)
+	if scores := p.Views[0].Calibration.Scores; p.Machine().Engine != "smo" || len(scores) != 90 || p.Catalogue != "test 1" {
+		t.Errorf("engine %q, %d scores, catalogue %q", p.Machine().Engine, len(scores), p.Catalogue)
 	}
 	fingerprint := Fingerprint{
 		QEMUBuild: "a1b2c3", MachineType: "pc-q35-7.2", Accelerator: "kvm",
@@ -53,7 +53,7 @@ func TestTrainDescribes(t *testing.T) {
 	if diff := cmp.Diff(fingerprint, p.Fingerprint); diff != "" {
 		t.Error(diff)
 	}
-	if u := p.Usual[0]; u.Low != 200 || u.Typical != 200 || u.High != 200 {
+	if u := p.Usual()[0]; u.Low != 200 || u.Typical != 200 || u.High != 200 {
 		t.Errorf("timer is usually %+v", u)
 	}
 }
@@ -104,7 +104,6 @@ func TestTrainRefuses(t *testing.T) {
 		{"gamma", smo{}, nil, Options{Gamma: -1}, nil},
 		{"level", smo{}, nil, Options{Level: math.NaN()}, nil},
 		{"folds", smo{}, nil, Options{Folds: 1}, nil},
-		{"width", smo{}, nil, Options{Width: -1}, nil},
 		{"least units", smo{}, nil, Options{MinUnits: 1}, nil},
 		{"dropped", smo{}, nil, Options{Dropped: -1}, nil},
 		{"guard leaves nothing", smo{}, nil, Options{Guard: 100}, nil},
@@ -174,7 +173,7 @@ func TestJudge(t *testing.T) {
 		wrong := 0
 		for range 500 {
 			v, err := p.Judge(g.unit(factor).Values)
-			if err != nil || math.IsNaN(v.Score) || math.IsInf(v.Score, 0) || v.Decision < -p.Machine.Rho {
+			if err != nil || math.IsNaN(v.Score) || math.IsInf(v.Score, 0) || v.Decision < -p.Machine().Rho {
 				t.Fatalf("%+v, %v", v, err)
 			}
 			wrong += int(count(v.Anomalous != want))
@@ -210,8 +209,8 @@ func TestScoreDoesNotSaturate(t *testing.T) {
 		last, lastDecision = v.Score, v.Decision
 		u[12] = u[12]*8 + 1000
 	}
-	if lastDecision != -p.Machine.Rho {
-		t.Errorf("decision value %v is not saturated at %v", lastDecision, -p.Machine.Rho)
+	if lastDecision != -p.Machine().Rho {
+		t.Errorf("decision value %v is not saturated at %v", lastDecision, -p.Machine().Rho)
 	}
 }
 
@@ -254,8 +253,10 @@ func watch(t *testing.T, g *guest, train, units int) (alarms, anomalous int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sequence := p.Sequence(0)
 	for range units {
-		v, err := p.Judge(g.unit(1).Values)
+		u := g.unit(1)
+		v, err := sequence.Judge(u.Start, u.Values, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +316,7 @@ func benchmarkProfile(b *testing.B) (*Profile, []float64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if n := len(p.Machine.Alpha); n < 480 || n > 530 {
+	if n := len(p.Machine().Alpha); n < 480 || n > 530 {
 		b.Fatalf("%d support vectors", n)
 	}
 	return p, d.Rows[0].Values
@@ -324,8 +325,9 @@ func benchmarkProfile(b *testing.B) (*Profile, []float64) {
 func BenchmarkJudge(b *testing.B) {
 	p, values := benchmarkProfile(b)
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := p.Judge(values); err != nil {
+	sequence := p.Sequence(0)
+	for start := int64(0); b.Loop(); start += int64(Width) {
+		if _, err := sequence.Judge(start, values, false); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -337,24 +339,35 @@ func BenchmarkJudgeFar(b *testing.B) {
 	for j := range values {
 		values[j] = float64(j%2) * 1e9
 	}
-	if z := make([]float64, len(values)); true {
-		p.Scaling.Apply(z, values)
-		if s := p.Machine.kernelSum(z); s > 0 {
-			b.Fatalf("not far: %v", s)
-		}
+	scaling := p.Views[0].Scaling
+	z := make([]float64, scaling.size())
+	scaling.apply(z, values)
+	if s := p.Machine().kernelSum(z); s > 0 {
+		b.Fatalf("not far: %v", s)
 	}
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := p.Judge(values); err != nil {
+	sequence := p.Sequence(0)
+	for start := int64(0); b.Loop(); start += int64(Width) {
+		if _, err := sequence.Judge(start, values, false); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func TestJudgeMakesNoGarbage(t *testing.T) {
-	p, g := trained(t, 1, 90)
+	p, g := trained(t, 1, 300)
 	u := g.unit(1).Values
-	if n := testing.AllocsPerRun(100, func() { _, _ = p.Judge(u) }); n != 0 {
+	sequence, start := p.Sequence(0), int64(0)
+	judge := func() {
+		start += int64(Width)
+		if _, err := sequence.Judge(start, u, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range maxWindow { // room for the longest window
+		judge()
+	}
+	if n := testing.AllocsPerRun(100, judge); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -64,7 +65,7 @@ func evalCommand() *cobra.Command {
 	flags.StringArrayVar(&f.normal, "normal", nil, "`FILE` or trace of normal operation to judge")
 	flags.StringArrayVar(&f.anomaly, "anomaly", nil, "`NAME=FILE` or trace of an attack, to judge")
 	flags.StringVar(&f.method, "method", string(model.MethodDefault), "default or paper")
-	flags.StringVar(&f.features, "features", unit.Counts, "`SET` of features, of traces; a unit file has those that it has")
+	flags.StringVar(&f.features, "features", catalogue.DefaultSet, "`SET` of features, of traces; a unit file has those that it has")
 	flags.StringVar(&f.engine, "engine", "libsvm-go", "solver: "+strings.Join(engineNames(), ", "))
 	flags.IntVar(&f.folds, "cross-validate", 0, "also judge all normal units in so many `BLOCKS`, each by the others")
 	flags.IntSliceVar(&f.curve, "curve", nil, "also learn from so many `UNITS`: a list")

@@ -152,7 +152,7 @@ func TestTrainOnNastySets(t *testing.T) {
 				continue
 			}
 			learnt++
-			second += count(p.Machine.Failed != nil)
+			second += count(p.Machine().Failed != nil)
 			if err := checkProfile(p, engine); err != nil {
 				t.Errorf("set %d: %v", seed, err)
 			}
@@ -169,7 +169,7 @@ func TestTrainOnNastySets(t *testing.T) {
 
 // checkProfile says whether p can be stored and read back, and names its engine.
 func checkProfile(p *model.Profile, engine model.Fallback) error {
-	solver, failed := p.Machine.Engine, p.Machine.Failed
+	solver, failed := p.Machine().Engine, p.Machine().Failed
 	switch {
 	case failed == nil && solver != engine.First.Name():
 		return fmt.Errorf("solved by %s", solver)

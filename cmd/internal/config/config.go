@@ -66,11 +66,13 @@ type Judging struct {
 	Window     int     `toml:"window"`      // units that are looked at together
 	Alarm      int     `toml:"alarm"`       // so many anomalous ones of them make the domain anomalous
 	QuietUnits int     `toml:"quiet_units"` // so many normal ones in a row make it normal again
+	// AlarmsPerDay is how many false alarms a day are accepted of one domain.
+	AlarmsPerDay float64 `toml:"alarms_per_day"`
 }
 
 // Decider is the decision's part of it.
 func (j Judging) Decider() model.DeciderConfig {
-	return model.DeciderConfig{Window: j.Window, Alarm: j.Alarm, Quiet: j.QuietUnits}
+	return model.DeciderConfig{Window: j.Window, Alarm: j.Alarm, Quiet: j.QuietUnits, AlarmsPerDay: j.AlarmsPerDay}
 }
 
 // Profiles says where profiles are kept.

@@ -74,16 +74,17 @@ type UnitReport struct {
 	Sentence  string            `json:"sentence,omitempty"`
 }
 
-// Variable is one feature's part in a verdict, in counts a unit.
+// Variable is one feature's part in a verdict, in counts of the time looked at.
 type Variable struct {
 	Feature   string  `json:"feature"`
+	Seconds   float64 `json:"seconds"` // looked at: the unit, or several in a row, of which it is the last
 	Subsystem string  `json:"subsystem"`
 	Words     string  `json:"words"`
 	Observed  float64 `json:"observed"`
 	Typical   float64 `json:"typical"`
 	UsualLow  float64 `json:"usual_low"`
 	UsualHigh float64 `json:"usual_high"`
-	Deviation float64 `json:"deviation"` // in the profile's scaled units, signed
+	Deviation float64 `json:"deviation"` // how far from usual, in the feature's own usual spread, signed
 }
 
 // LearnRequest asks for a new profile.

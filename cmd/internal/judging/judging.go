@@ -3,6 +3,8 @@
 package judging
 
 import (
+	"time"
+
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
@@ -30,11 +32,14 @@ const (
 
 // Judge judges one domain's full units, in the order of time, and decides on its state. It is not safe for concurrent use.
 type Judge struct {
-	set     *catalogue.Set // names the features in words
-	decider *model.Decider
-	seen    int    // units that have told something since the last gap
-	lossy   int    // lossy units in a row
-	why     string // what the newest anomalous unit was about
+	set      *catalogue.Set // names the features in words
+	decider  *model.Decider
+	alarms   float64 // a day that are accepted
+	profile  *model.Profile
+	sequence *model.Sequence // judges by profile
+	seen     int             // units that have told something since the last gap
+	lossy    int             // lossy units in a row
+	why      string          // what the newest anomalous unit was about
 }
 
 // New returns a judge that has seen nothing. The error is that of [model.DeciderConfig.Validate].
@@ -43,21 +48,29 @@ func New(cfg model.DeciderConfig, set *catalogue.Set) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{set: set, decider: decider}, nil
+	return &Judge{set: set, decider: decider, alarms: cfg.AlarmsPerDay}, nil
 }
 
 // Configure puts other numbers in force and keeps what is known, [model.Decider.Configure].
-func (j *Judge) Configure(cfg model.DeciderConfig) error { return j.decider.Configure(cfg) }
+func (j *Judge) Configure(cfg model.DeciderConfig) error {
+	if err := j.decider.Configure(cfg); err != nil {
+		return err
+	}
+	if j.alarms != cfg.AlarmsPerDay {
+		j.alarms, j.sequence = cfg.AlarmsPerDay, nil
+	}
+	return nil
+}
 
 // Reset forgets all units: those to come are of another life, or judged by another profile.
 func (j *Judge) Reset() {
 	j.decider.Reset()
-	j.seen, j.lossy, j.why = 0, 0, ""
+	j.seen, j.lossy, j.why, j.sequence = 0, 0, "", nil
 }
 
 // Gap says that the units to come do not follow on those before, as after a time in which nothing was seen. An alarm stands until usual units
 // end it, but that all was usual before is no evidence for now.
-func (j *Judge) Gap() { j.seen, j.lossy = 0, 0 }
+func (j *Judge) Gap() { j.seen, j.lossy, j.sequence = 0, 0, nil }
 
 // Seen is how many units have told something since the last Reset or Gap. A lossy unit that shows no anomaly tells nothing.
 func (j *Judge) Seen() int { return j.seen }
@@ -87,22 +100,14 @@ func (j *Judge) State() State {
 // report.Lost says whether it is lossy. The error is that of [model.Profile.Judge], and the unit then counts for nothing.
 func (j *Judge) Observe(p *model.Profile, values []float64, report *control.UnitReport) error {
 	lossy := report.Lost > 0
-	judged := values
-	if lossy {
-		// Counts of a lossy unit are lower bounds: what is anomalous in the most ordinary unit that it may have been is anomalous.
-		var err error
-		if judged, err = p.Complete(values); err != nil {
-			return err
-		}
+	if j.sequence == nil || j.profile != p {
+		j.profile, j.sequence = p, p.Sequence(j.alarms)
 	}
-	verdict, err := p.Judge(judged)
+	verdict, err := j.sequence.Judge(report.Start.UnixNano(), values, lossy)
 	if err != nil {
 		return err
 	}
-	list, err := p.Explain(values)
-	if err != nil {
-		return err
-	}
+	list := j.sequence.Explain(verdict, values)
 	j.decider.Observe(verdict.Anomalous, lossy)
 	if lossy {
 		j.lossy++
@@ -122,7 +127,7 @@ func (j *Judge) Observe(p *model.Profile, values []float64, report *control.Unit
 	for _, c := range list[:min(explainFeatures, len(list))] {
 		subsystem, words := j.set.Describe(c.Feature)
 		report.Explain = append(report.Explain, control.Variable{
-			Feature: c.Feature, Subsystem: subsystem, Words: words,
+			Feature: c.Feature, Seconds: (time.Duration(c.Units) * model.Width).Seconds(), Subsystem: subsystem, Words: words,
 			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,
 		})
 	}

@@ -113,6 +113,7 @@ func testConfig(t *testing.T) config.Config {
 	c.Profiles.Dir = filepath.Join(t.TempDir(), "profiles")
 	c.Hooks.Dir, c.Hooks.Pokes = filepath.Join(t.TempDir(), "hooks.d"), filepath.Join(t.TempDir(), "pokes")
 	c.Learning.Units = 60
+	c.Judging.QuietUnits = 5
 	c.Learning.Starting = 0
 	return c
 }

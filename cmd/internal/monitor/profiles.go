@@ -164,18 +164,20 @@ func (m *Monitor) Profile(ref string) (control.ProfileInfo, error) {
 
 // describe says what is in a kept profile.
 func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
+	machine := p.Machine()
 	info := control.ProfileInfo{
 		UUID: p.Domain.UUID, Name: p.Domain.Name, Created: p.Created, Catalogue: p.Catalogue,
 		Units: p.Training.Units, Dropped: p.Training.Dropped,
-		Engine: p.Machine.Engine, Nu: p.Machine.Nu, Gamma: p.Machine.Gamma, Rho: p.Machine.Rho,
-		Support: len(p.Machine.Alpha), KKTResidual: p.Machine.Certificate.Residual, Level: p.Level,
+		Engine: machine.Engine, Nu: machine.Nu, Gamma: machine.Gamma, Rho: machine.Rho,
+		Support: p.SupportVectors(), KKTResidual: machine.Certificate.Residual, Level: p.Level,
 		QEMUBuild: p.Fingerprint.QEMUBuild, MachineType: p.Fingerprint.MachineType, Accelerator: p.Fingerprint.Accelerator,
 		Source: p.Fingerprint.Source, Devices: p.Fingerprint.Devices,
 		Previous: m.store.HasPrevious(p.Domain.UUID),
 	}
+	usual := p.Usual()
 	for i, f := range p.Features {
 		subsystem, words := m.set.Describe(f)
-		r := p.Usual[i]
+		r := usual[i]
 		info.Features = append(info.Features, control.UsualCounts{
 			Feature: f, Subsystem: subsystem, Words: words, Low: r.Low, Typical: r.Typical, High: r.High,
 		})

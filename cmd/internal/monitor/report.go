@@ -83,7 +83,7 @@ func (w *watcher) progress(d *control.DomainStatus) {
 	j := w.judge
 	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.wanted, 0, nil
 	if p := j.profile; p != nil {
-		d.Profile, d.LearntUnits, d.Support, d.Trained = true, p.Training.Units, len(p.Machine.Alpha), &p.Created
+		d.Profile, d.LearntUnits, d.Support, d.Trained = true, p.Training.Units, p.SupportVectors(), &p.Created
 	}
 }
 

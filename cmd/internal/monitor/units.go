@@ -89,7 +89,7 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 		w.log.WithError(err).Error("unit not used")
 	}
 	if p := w.judge.profile; !had && p != nil {
-		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": len(p.Machine.Alpha), "engine": p.Machine.Engine}).Info("learnt")
+		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": p.SupportVectors(), "engine": p.Machine().Engine}).Info("learnt")
 	}
 	switch {
 	case !had && w.judge.profile != nil:

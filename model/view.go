@@ -1,0 +1,162 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// windows are the lengths, in units, over which a guest is looked at: two seconds show a flood at once; twelve, and
+// thirty-six, what trickles, such as a body sent in drops every five seconds.
+var windows = []int{1, 6, 18}
+
+// windowsLearnt is how many times its length a window is learnt from at least, or there are not enough looks to
+// know what is usual.
+const windowsLearnt = 15
+
+// View is one way to look at a guest: sums of the counts of so many units in a row, feature by feature or
+// octave by octave. Each has a one-class machine of its own.
+type View struct {
+	Units       int         `json:"units"`   // in a row, of which counts are summed up
+	Octaves     bool        `json:"octaves"` // buckets of one octave are one column
+	Scaling     Scaling     `json:"scaling"`
+	Machine     Machine     `json:"machine"`
+	Calibration Calibration `json:"calibration"`
+	// Usual has the range of each of Scaling.Columns; only where Octaves is false.
+	Usual []Range `json:"usual,omitempty"`
+}
+
+// sumUp returns the sums of each so many rows that follow on each other without a gap, with the start of the last.
+func sumUp(rows []Row, units int) []Row {
+	if units == 1 {
+		return rows
+	}
+	var sums []Row
+	for i := units - 1; i < len(rows); i++ {
+		if rows[i].Start-rows[i-units+1].Start != int64(units-1)*int64(Width) {
+			continue
+		}
+		sum := slices.Clone(rows[i].Values)
+		for _, r := range rows[i-units+1 : i] {
+			for j, v := range r.Values {
+				sum[j] += v
+			}
+		}
+		sums = append(sums, Row{Start: rows[i].Start, Values: sum})
+	}
+	return sums
+}
+
+// views learns all ways to look at a guest that d has enough units for.
+func views(engine Engine, d Dataset, o Options) ([]View, error) {
+	groups := octaves(d.Features)
+	var list []View
+	for _, units := range windows {
+		sums := sumUp(d.Rows, units)
+		if units > 1 && len(sums) < windowsLearnt*units {
+			continue
+		}
+		fine, err := newView(engine, sums, units, nil, o)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, fine)
+		if groups == nil {
+			continue
+		}
+		coarse, err := newView(engine, sums, units, groups, o)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, coarse)
+	}
+	return list, nil
+}
+
+// newView learns one way to look at a guest from rows that are sums of so many units.
+func newView(engine Engine, rows []Row, units int, groups [][]int, o Options) (View, error) {
+	v := View{Units: units, Octaves: groups != nil}
+	gathered := make([]Row, len(rows))
+	values := make([][]float64, len(rows))
+	for i, r := range rows {
+		values[i] = gather(nil, groups, r.Values)
+		gathered[i] = Row{Start: r.Start, Values: values[i]}
+	}
+	scores, err := heldOut(engine, gathered, units, o)
+	if err != nil {
+		return v, err
+	}
+	if v.Scaling, v.Machine, err = fit(engine, values, units, o); err != nil {
+		return v, err
+	}
+	if groups == nil {
+		v.Usual = usualRanges(values, &v.Scaling)
+	}
+	v.Calibration = newCalibration(scores, v.strayCost())
+	return v, nil
+}
+
+// strayCost is what a single hit of what never was in training costs in score.
+func (v *View) strayCost() float64 {
+	d := v.Scaling.stray()
+	return v.Machine.Gamma * d * d
+}
+
+// score is that of sums of Units units, already gathered; z is room for the scaled vector.
+func (v *View) score(z, sums []float64) float64 {
+	z = z[:v.Scaling.size()]
+	v.Scaling.apply(z, sums)
+	return v.Machine.score(z)
+}
+
+// usualOf is the usual range of a feature, of a view without octaves.
+func (v *View) usualOf(feature int) Range {
+	if k := slices.Index(v.Scaling.Columns, feature); k >= 0 {
+		return v.Usual[k]
+	}
+	return Range{Spread: 1}
+}
+
+// check verifies a view that came from outside, of so many columns, and prepares it.
+func (v *View) check(columns int) error {
+	if err := v.Scaling.check(columns); err != nil {
+		return err
+	}
+	if want := len(v.Scaling.Columns); !v.Octaves && len(v.Usual) != want || v.Octaves && len(v.Usual) != 0 {
+		return fmt.Errorf("%d usual ranges for %d columns", len(v.Usual), want)
+	}
+	for k, r := range v.Usual {
+		if !(r.Low >= 0 && r.Low <= r.Typical && r.Typical <= r.High && r.High <= math.MaxFloat64 && r.Spread >= 1 && r.Spread <= maxResidualValue) {
+			return fmt.Errorf("column %d is usually %v to %v to %v with a spread of %v", v.Scaling.Columns[k], r.Low, r.Typical, r.High, r.Spread)
+		}
+	}
+	if err := v.Machine.check(v.Scaling.size()); err != nil {
+		return err
+	}
+	scores := v.Calibration.Scores
+	if len(scores) == 0 || notFinite(scores) >= 0 || !slices.IsSorted(scores) {
+		return fmt.Errorf("%d calibration scores, not finite and ascending", len(scores))
+	}
+	v.Calibration = newCalibration(scores, v.strayCost())
+	return nil
+}
+
+// usualRanges describes each column of rows that s has.
+func usualRanges(rows [][]float64, s *Scaling) []Range {
+	ranges := make([]Range, len(s.Columns))
+	column := make([]float64, len(rows))
+	quantile := func(percent int) float64 { return column[(len(column)-1)*percent/100] }
+	for k, j := range s.Columns {
+		square := 0.0
+		for i, r := range rows {
+			column[i] = r[j]
+			d := residual(r[j], s.Mean[k]) - s.Center[k]
+			square += d * d
+		}
+		slices.Sort(column)
+		// From the other end for the upper quantile, so that both are as wide.
+		high := column[len(column)-1-(len(column)-1)/100]
+		ranges[k] = Range{Low: quantile(1), Typical: quantile(50), High: high, Spread: max(1, math.Sqrt(square/float64(len(rows))))}
+	}
+	return ranges
+}
