@@ -192,7 +192,7 @@ func readRecording(path, set string) (model.Recording, error) {
 	if info.IsDir() {
 		f, err = unit.Cut(path, set) // its errors name the directory
 	} else {
-		f, err = readUnitFile(path)
+		f, err = unit.ReadFile(path)
 	}
 	if err != nil {
 		return model.Recording{}, err
@@ -202,19 +202,6 @@ func readRecording(path, set string) (model.Recording, error) {
 		r.Units[i] = model.Observation{Start: u.Start, Counts: u.Counts, Partial: !u.Full(), Lossy: u.Lost > 0}
 	}
 	return r, nil
-}
-
-func readUnitFile(path string) (unit.File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return unit.File{}, err
-	}
-	defer file.Close()
-	f, err := unit.Read(file)
-	if err != nil {
-		return f, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
 }
 
 // remedy adds what the user can do about an error.

@@ -2,10 +2,12 @@ package unit
 
 import (
 	"bufio"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -120,6 +122,43 @@ func Read(r io.Reader) (File, error) {
 		return File{}, &ParseError{Line: 1, Msg: "empty, not even a header"}
 	}
 	return f, nil
+}
+
+// suffixGzip is that of the name of a compressed unit file.
+const suffixGzip = ".gz"
+
+// maxFileBytes bounds a unit file, compressed or not: a day of the widest set is not a tenth of it.
+const maxFileBytes = 1 << 30
+
+// ReadFile reads the unit file of a name, decompressed where the name ends in .gz. Errors name it; those in the content wrap a
+// *ParseError.
+func ReadFile(name string) (File, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return File{}, err
+	}
+	defer func() { _ = file.Close() }()
+	f, err := readFile(file, strings.HasSuffix(name, suffixGzip))
+	if err != nil {
+		return File{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
+}
+
+func readFile(r io.Reader, compressed bool) (File, error) {
+	if compressed {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return File{}, fmt.Errorf("read unit file: %w", err)
+		}
+		r = z
+	}
+	limited := &io.LimitedReader{R: r, N: maxFileBytes}
+	f, err := Read(limited)
+	if limited.N <= 0 {
+		return File{}, fmt.Errorf("read unit file: more than %d bytes", maxFileBytes)
+	}
+	return f, err
 }
 
 func parseHeader(line string) ([]string, error) {
