@@ -89,7 +89,7 @@ func (l *labelled) add(arg string) error {
 	}
 	s := &labelledSource{path: path, trace: info.IsDir()}
 	if !s.trace {
-		if s.File, err = readUnitFile(path); err != nil {
+		if s.File, err = unit.ReadFile(path); err != nil {
 			return err
 		}
 	}
