@@ -126,7 +126,7 @@ func (v *View) share(list []Contribution, sums []float64) {
 //
 //	network: packets received by the guest, 2,040 instead of 30 to 61 (40 times the usual); ...
 //
-// in the order of list, but each subsystem's first before any second one, so that
+// in the order of list, but the same words once, as of what is counted at two places, and each subsystem's first before any second one, so that
 // three words for one thing do not hide another; what deviates less than a third
 // as much as the first comes after all others. If there is none, the unit is
 // unusual only as a whole, and those with the greatest share are named as an
@@ -157,12 +157,14 @@ func Sentence(list []Contribution, limit int, describe Describe) string {
 // them.
 func spreadOut(list []Contribution, describe Describe) []Contribution {
 	var leading, following, faint []Contribution
-	named := map[string]bool{}
+	named, said := map[string]bool{}, map[string]bool{}
 	first := 0.0
 	for _, c := range list {
-		if !c.Unusual() {
+		subject := c.subject(describe)
+		if !c.Unusual() || said[subject] {
 			continue
 		}
+		said[subject] = true
 		first = max(first, math.Abs(c.Deviation))
 		subsystem := ""
 		if describe != nil {
@@ -209,7 +211,7 @@ func (c Contribution) during() string {
 	if c.Units <= 1 {
 		return ""
 	}
-	return fmt.Sprintf(" in %v", time.Duration(c.Units)*Width)
+	return fmt.Sprintf(" in %.0f s", (time.Duration(c.Units) * Width).Seconds())
 }
 
 // phrase is one unusual count in words.
