@@ -98,15 +98,18 @@ func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error)
 		view := View{Scaling: scaling, Machine: machine}
 		z := make([]float64, scaling.size())
 		for _, r := range block {
-			scores = append(scores, view.score(z, r.Values))
+			scores = append(scores, math.Round(view.score(z, r.Values)*scoreDigits)/scoreDigits)
 		}
 	}
 	return scores, nil
 }
 
-// vectorDigits is to what part of a scale unit support vectors are told: more digits
-// say nothing, and would take most of a profile's room.
-const vectorDigits = 1000
+// To what part of a scale unit support vectors are told, and scores: more digits say nothing, and would take most of a
+// profile's room.
+const (
+	vectorDigits = 100
+	scoreDigits  = 1e4
+)
 
 // fit scales rows, sums of so many units, and fits the machine around them.
 func fit(engine Engine, rows [][]float64, units int, o Options) (Scaling, Machine, error) {
