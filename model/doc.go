@@ -1,12 +1,13 @@
 // Package model turns vectors of event counts into verdicts about one guest.
 //
-// A profile is learnt from units of normal operation: counts are scaled
+// A profile is learnt from units of normal operation. It looks at a guest in several ways ([View]): at single units and
+// at sums over half a minute, bucket by bucket and octave by octave. For each, counts are scaled
 // ([Scaling]), a one-class support vector machine is fitted around them by an
 // [Engine], its solution is checked by ourselves ([Certify]), and scores of
 // held-out blocks of the same units say which scores are ordinary
-// ([Calibration]). [Profile.Judge] then gives each new unit a verdict,
-// [Profile.Explain] says which features moved, and a [Decider] turns the
-// sequence of verdicts into a state. [Store] keeps one profile file per guest.
+// ([Calibration]). A [Sequence] then gives each new unit a verdict, and
+// says which features moved; a [Decider] turns the
+// verdicts into a state. [Store] keeps one profile file per guest.
 // A [Fallback] has a second engine solve what the first one cannot; a
 // [Fingerprint] says what, besides the guest, a profile holds for.
 //
