@@ -112,8 +112,8 @@ func cause(err error) error {
 // [Store.Rollback].
 func (s *Store) Save(p *Profile) error { return s.SaveWithUnits(p, nil) }
 
-// save writes the files whose names begin with base; units is nil where there are none.
-func (s *Store) save(p *Profile, units []byte, base string) error {
+// save writes the files whose names begin with base; beside holds those that are kept beside the profile, by their suffixes.
+func (s *Store) save(p *Profile, beside map[string][]byte, base string) error {
 	data, err := p.Encode()
 	if err != nil {
 		return err
@@ -127,16 +127,16 @@ func (s *Store) save(p *Profile, units []byte, base string) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	if units != nil {
+	for end, content := range beside {
 		// The name is that of no profile yet, so nobody reads it before the profile is there.
-		if err := writeDurably(unitsPath(base, data), units); err != nil {
-			return err
+		if err := writeDurably(besidePath(base, end, data), content); err != nil {
+			return errors.Join(err, sweepBeside(base))
 		}
 	}
 	if err := replace(base, data); err != nil {
-		return errors.Join(err, sweepUnits(base))
+		return errors.Join(err, sweepBeside(base))
 	}
-	_ = sweepUnits(base) // the profile is there; what is left is swept the next time
+	_ = sweepBeside(base) // the profile is there; what is left is swept the next time
 	return syncDir(s.dir)
 }
 
@@ -240,7 +240,7 @@ func (s *Store) Retire(uuid string) error {
 		return nil
 	}
 	if err == nil {
-		_ = sweepUnits(strings.TrimSuffix(path, suffix)) // what is left is swept the next time
+		_ = sweepBeside(strings.TrimSuffix(path, suffix)) // what is left is swept the next time
 		err = syncDir(s.dir)
 	}
 	if err != nil {
@@ -259,7 +259,7 @@ func (s *Store) Remove(uuid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base := strings.TrimSuffix(path, suffix)
-	files, failed := unitsFiles(base)
+	files, failed := besideFiles(base)
 	for _, end := range []string{suffix, suffixPrevious, suffixTemp, suffixPrevious + ".tmp"} {
 		files = append(files, base+end)
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,18 +13,24 @@ import (
 
 // The units that a profile was learnt from are kept beside it, in a file whose name
 // holds the beginning of the profile's checksum: UUID.CHECKSUM.units. So the file belongs to
-// that very profile, and the one rename that puts a profile in force, or back in force, also does so with its units.
+// that very profile, and the one rename that puts a profile in force, or back in force, also does so with its units. The
+// same goes for the first one of a chain of profiles that were each relearnt from the one before: UUID.CHECKSUM.first.
 const (
 	suffixUnits = ".units"
-	// unitsDigits of a profile's checksum stand in the name.
-	unitsDigits = 16
+	suffixFirst = ".first"
+	// checksumDigits of a profile's checksum stand in the name.
+	checksumDigits = 16
 	// MaxUnitsBytes is the size that no file of units may exceed.
 	MaxUnitsBytes = 64 << 20
 )
 
 // SaveWithUnits is [Store.Save] of a profile with the units that it was learnt from, in a form
 // that the store does not look into.
-func (s *Store) SaveWithUnits(p *Profile, units []byte) error {
+func (s *Store) SaveWithUnits(p *Profile, units []byte) error { return s.SaveRelearnt(p, units, nil) }
+
+// SaveRelearnt is [Store.SaveWithUnits] of a profile that was relearnt from another one, with the first of their chain, which stays the
+// reference for how far the guest has moved since.
+func (s *Store) SaveRelearnt(p *Profile, units []byte, first *Profile) error {
 	path, err := s.Path(p.Domain.UUID)
 	if err != nil {
 		return &ProfileError{Op: "save", Path: s.dir, Err: err}
@@ -31,52 +38,84 @@ func (s *Store) SaveWithUnits(p *Profile, units []byte) error {
 	if len(units) > MaxUnitsBytes {
 		return &ProfileError{Op: "save", Path: path, Err: fmt.Errorf("%w: %d bytes of units", ErrTooLarge, len(units))}
 	}
-	if err := s.save(p, units, strings.TrimSuffix(path, suffix)); err != nil {
+	beside := map[string][]byte{}
+	if units != nil {
+		beside[suffixUnits] = units
+	}
+	if first != nil {
+		if beside[suffixFirst], err = first.Encode(); err != nil {
+			return &ProfileError{Op: "save", Path: path, Err: err}
+		}
+	}
+	if err := s.save(p, beside, strings.TrimSuffix(path, suffix)); err != nil {
 		return &ProfileError{Op: "save", Path: path, Err: cause(err)}
 	}
 	return nil
+}
+
+// First reads the profile with which the chain of relearnings began that made a profile of the store: itself, where it was not relearnt or came
+// from elsewhere. Errors are a *[ProfileError] with those of [Decode].
+func (s *Store) First(p *Profile) (*Profile, error) {
+	path, data, err := s.beside(p, suffixFirst, MaxFileBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	var first *Profile
+	if err == nil {
+		first, err = Decode(bytes.NewReader(data))
+	}
+	if err != nil {
+		return nil, &ProfileError{Op: "read the first of", Path: path, Err: err}
+	}
+	return first, nil
 }
 
 // Units reads the units that a profile of the store was learnt from, as they were saved. Errors
 // are a *[ProfileError], which wraps [fs.ErrNotExist] if none are kept, as of a profile that came
 // from elsewhere.
 func (s *Store) Units(p *Profile) ([]byte, error) {
-	path, err := s.Path(p.Domain.UUID)
-	if err != nil {
-		return nil, &ProfileError{Op: "read units of", Path: s.dir, Err: err}
-	}
-	data, err := p.Encode()
-	if err != nil {
-		return nil, &ProfileError{Op: "read units of", Path: path, Err: err}
-	}
-	path = unitsPath(strings.TrimSuffix(path, suffix), data)
-	units, err := readFile(path, MaxUnitsBytes)
+	path, units, err := s.beside(p, suffixUnits, MaxUnitsBytes)
 	if err != nil {
 		return nil, &ProfileError{Op: "read units of", Path: path, Err: err}
 	}
 	return units, nil
 }
 
-// unitsPath is the file of the units of the profile whose file has this content.
-func unitsPath(base string, profile []byte) string {
+// beside reads a file that is kept beside a profile, of so many bytes at most, and says which file is meant.
+func (s *Store) beside(p *Profile, suffixOf string, most int64) (path string, data []byte, err error) {
+	path, err = s.Path(p.Domain.UUID)
+	if err != nil {
+		return s.dir, nil, err
+	}
+	profile, err := p.Encode()
+	if err != nil {
+		return path, nil, err
+	}
+	path = besidePath(strings.TrimSuffix(path, suffix), suffixOf, profile)
+	data, err = readFile(path, most)
+	return path, data, err
+}
+
+// besidePath is a file that is kept beside the profile whose file has this content.
+func besidePath(base, suffixOf string, profile []byte) string {
 	body, err := verify(profile)
 	if err != nil {
 		return ""
 	}
-	return base + "." + digest(body)[:unitsDigits] + suffixUnits
+	return base + "." + digest(body)[:checksumDigits] + suffixOf
 }
 
-// sweepUnits removes a domain's files of units that belong neither to its profile nor to the one before it. A
+// sweepBeside removes a domain's files that are kept beside neither its profile nor the one before it. A
 // profile that cannot be read keeps none.
-func sweepUnits(base string) error {
+func sweepBeside(base string) error {
 	var kept []string
 	for _, end := range []string{suffix, suffixPrevious} {
 		data, err := readFile(base+end, MaxFileBytes)
 		if err == nil {
-			kept = append(kept, unitsPath(base, data))
+			kept = append(kept, besidePath(base, suffixUnits, data), besidePath(base, suffixFirst, data))
 		}
 	}
-	files, err := unitsFiles(base)
+	files, err := besideFiles(base)
 	for _, file := range files {
 		if slices.Contains(kept, file) {
 			continue
@@ -88,8 +127,8 @@ func sweepUnits(base string) error {
 	return err
 }
 
-// unitsFiles lists a domain's files of units, those that were not finished included.
-func unitsFiles(base string) ([]string, error) {
+// besideFiles lists a domain's files that are kept beside profiles, those that were not finished included.
+func besideFiles(base string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(base))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -97,7 +136,7 @@ func unitsFiles(base string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, filepath.Base(base)+".") && strings.HasSuffix(name, suffixUnits) {
+		if strings.HasPrefix(name, filepath.Base(base)+".") && (strings.HasSuffix(name, suffixUnits) || strings.HasSuffix(name, suffixFirst)) {
 			files = append(files, filepath.Join(filepath.Dir(base), name))
 		}
 	}
