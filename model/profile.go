@@ -18,6 +18,8 @@ type Training struct {
 	To      int64 `json:"to_ns"`   // end of the last unit
 	Units   int   `json:"units"`   // learnt from
 	Dropped int   `json:"dropped"` // within the span, left out as partial or lossy
+	// Trimmed are the times of units that were left out because they stood far out from the rest, in their order.
+	Trimmed []Span `json:"trimmed,omitempty"`
 }
 
 // Range is the usual range of one column's count in the training units, or in sums of them.
@@ -113,6 +115,9 @@ func (p *Profile) check() error {
 	}
 	if t := p.Training; t.Units < 1 || t.Dropped < 0 || t.From >= t.To {
 		return fmt.Errorf("trained on %d units, %d dropped, from %d to %d", t.Units, t.Dropped, t.From, t.To)
+	}
+	if err := p.Training.checkTrimmed(); err != nil {
+		return err
 	}
 	if err := p.Fingerprint.check(); err != nil {
 		return err

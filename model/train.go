@@ -44,6 +44,9 @@ type Options struct {
 	Guard int
 	// MinUnits is the least number of units to train on; default 30.
 	MinUnits int
+	// Trim is the share of the units that may be left out because they stand far out from the rest, such as [TrimShare];
+	// 0: none are looked for, as where somebody has said that all of them are normal.
+	Trim float64
 	// MaxRows is the most units that an engine is given at once; of more, an even
 	// choice is made. Default 4096.
 	MaxRows int
@@ -73,6 +76,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("train: %d folds, want 2 to %d", o.Folds, minUnits)
 	case o.MinUnits < minUnits || o.MaxRows < minUnits:
 		return o, fmt.Errorf("train: fewer than %d units allowed", minUnits)
+	case !(o.Trim >= 0 && o.Trim < 0.5):
+		return o, fmt.Errorf("train: up to a share of %v of the units left out, want less than half", o.Trim)
 	case o.Dropped < 0:
 		return o, fmt.Errorf("train: %d units dropped", o.Dropped)
 	}
@@ -94,7 +99,8 @@ func setDefault[T comparable](field *T, value T) {
 
 // Train learns a profile from units of normal operation. It fails with a
 // *[TooFewError] below Options.MinUnits, with [ErrDataset] for malformed units
-// and with [ErrUncertified] if the engine's solution does not stand our check;
+// with a *[FarOutError] where more units stand far out than Options.Trim
+// allows, and with [ErrUncertified] if the engine's solution does not stand our check;
 // with a [Fallback], with [ErrUnsolved] if neither engine's does.
 // The same input gives the same profile.
 func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
@@ -111,6 +117,12 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	if len(d.Rows) < o.MinUnits {
 		return nil, fmt.Errorf("train: %w", &TooFewError{Have: len(d.Rows), Need: o.MinUnits})
 	}
+	trimmed, err := trim(engine, d.Rows, o)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	from, to := d.Rows[0].Start, d.Rows[len(d.Rows)-1].Start+int64(Width)
+	d.Rows = Training{Trimmed: trimmed}.Learnt(d.Rows)
 	views, err := views(engine, d, o)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
@@ -118,8 +130,7 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	p := &Profile{
 		Domain: o.Domain, Catalogue: o.Catalogue, Fingerprint: o.Fingerprint, Created: o.Created.UTC().Round(0),
 		Training: Training{
-			From: d.Rows[0].Start, To: d.Rows[len(d.Rows)-1].Start + int64(Width),
-			Units: len(d.Rows), Dropped: o.Dropped,
+			From: from, To: to, Units: len(d.Rows), Dropped: o.Dropped, Trimmed: trimmed,
 		},
 		Features: slices.Clone(d.Features), Level: o.Level, Views: views,
 	}
