@@ -10,9 +10,12 @@ import (
 // thirty-six, what trickles, such as a body sent in drops every five seconds.
 var windows = []int{1, 6, 18}
 
-// windowsLearnt is how many times its length a window is learnt from at least, or there are not enough looks to
-// know what is usual.
-const windowsLearnt = 15
+// A window is learnt from at least windowsLearnt times its length, and from leastUnits units: of less there are not enough
+// looks to know what is usual.
+const (
+	windowsLearnt = 15
+	leastUnits    = 150
+)
 
 // View is one way to look at a guest: sums of the counts of so many units in a row, feature by feature or
 // octave by octave. Each has a one-class machine of its own.
@@ -53,7 +56,7 @@ func views(engine Engine, d Dataset, o Options) ([]View, error) {
 	var list []View
 	for _, units := range windows {
 		sums := sumUp(d.Rows, units)
-		if units > 1 && len(sums) < windowsLearnt*units {
+		if units > 1 && (len(sums) < windowsLearnt*units || len(d.Rows) < leastUnits) {
 			continue
 		}
 		fine, err := newView(engine, sums, units, nil, o)
