@@ -122,7 +122,7 @@ func (a *app) guestCommand() *cobra.Command {
 
 Kinds of guest (--variant):
 ` + variantList(),
-		Args:  cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			l, err := a.open()
 			if err != nil {
