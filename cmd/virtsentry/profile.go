@@ -244,6 +244,9 @@ func writeProfile(w io.Writer, p control.ProfileInfo) error {
 	line("Name", "%s", p.Name)
 	line("UUID", "%s", p.UUID)
 	line("Learnt", "%s, from %d units (%d left out)", day(p.Created), p.Units, p.Dropped)
+	for _, t := range p.Trimmed {
+		line("Left out", "%d units that stand far out from the rest, %s to %s", t.Units, day(t.From), clock(t.To))
+	}
 	line("In force", "%s", yesNo(p.InForce))
 	line("Previous", "%s", yesNo(p.Previous))
 	line("Catalogue", "%s", p.Catalogue)

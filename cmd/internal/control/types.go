@@ -130,7 +130,8 @@ type ProfileInfo struct {
 	Created     time.Time     `json:"created"`
 	Catalogue   string        `json:"catalogue"`
 	Units       int           `json:"units"`   // learnt from
-	Dropped     int           `json:"dropped"` // left out
+	Dropped     int           `json:"dropped"` // left out: events were lost in them
+	Trimmed     []Trimmed     `json:"trimmed,omitempty"`
 	Engine      string        `json:"engine"`
 	Nu          float64       `json:"nu"`
 	Gamma       float64       `json:"gamma"`
@@ -146,6 +147,13 @@ type ProfileInfo struct {
 	Features    []UsualCounts `json:"features"`
 	Previous    bool          `json:"previous"` // there is one before it, for a rollback
 	InForce     bool          `json:"in_force"` // a running domain is judged by it now
+}
+
+// Trimmed is a time whose units were left out of training, because they stood far out from the rest.
+type Trimmed struct {
+	From  time.Time `json:"from"`
+	To    time.Time `json:"to"`
+	Units int       `json:"units"`
 }
 
 // UsualCounts is the usual range of a feature's count in a unit.

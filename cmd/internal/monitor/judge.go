@@ -226,6 +226,7 @@ func (j *judge) learn(u unit.Unit) error {
 		Nu:      j.cfg.Judging.Nu,
 		Gamma:   j.cfg.Judging.Gamma,
 		Level:   j.cfg.Judging.Level,
+		Trim:    model.TrimShare,
 	})
 	if err != nil {
 		// Other units may do; until then the domain is not judged, and says so.
@@ -235,7 +236,7 @@ func (j *judge) learn(u unit.Unit) error {
 		j.note = because(reasonRefused, err.Error())
 		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}
-	rows := j.trained.Rows
+	rows := p.Training.Learnt(j.trained.Rows)
 	j.profile, j.shelved, j.note, j.trained.Rows = p, nil, nil, nil
 	j.decider.Reset()
 	if err := keepProfile(j.store, p, rows); err != nil {

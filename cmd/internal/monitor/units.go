@@ -7,6 +7,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/lttng/unit"
+	"github.com/virtsentry/virtsentry/model"
 )
 
 // take hands on the units of a collection.
@@ -66,6 +67,17 @@ func (w *watcher) unit(u unit.Unit) {
 	w.m.units.publish(report)
 }
 
+// learnt logs that a profile was learnt, and what was left out of it.
+func (w *watcher) learnt(p *model.Profile) {
+	for _, s := range p.Training.Trimmed {
+		w.log.WithFields(logrus.Fields{"units": s.Units, "from": time.Unix(0, s.From).UTC(), "to": time.Unix(0, s.To).UTC()}).
+			Warn("left out of learning: they stand far out from the rest. Where they were normal, mark them so with virtsentry relearn")
+	}
+	w.log.WithFields(logrus.Fields{
+		"units": p.Training.Units, "left_out": p.Training.TrimmedUnits(), "support_vectors": p.SupportVectors(), "engine": p.Machine().Engine,
+	}).Info("learnt")
+}
+
 // use learns or judges a unit, where it may, and fills in its report. It returns the code of the reason why the unit was not scored; empty: it was.
 func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport) string {
 	switch {
@@ -89,7 +101,7 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 		w.log.WithError(err).Error("unit not used")
 	}
 	if p := w.judge.profile; !had && p != nil {
-		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "support_vectors": p.SupportVectors(), "engine": p.Machine().Engine}).Info("learnt")
+		w.learnt(p)
 	}
 	switch {
 	case !had && w.judge.profile != nil:
