@@ -16,9 +16,10 @@ const maxCount = 1e15
 // does: ten hits of what is expected once in a thousand units are much, ten more of a hundred are not.
 func residual(x, mean float64) float64 {
 	x = min(x, maxCount)
-	d := -(x + dispersion) * math.Log((x+dispersion)/(mean+dispersion))
+	e := x - mean
+	d := -(x + dispersion) * math.Log1p(e/(mean+dispersion))
 	if x > 0 {
-		d += x * math.Log(x/mean)
+		d += x * math.Log1p(e/mean)
 	}
 	r := math.Sqrt(max(0, 2*d))
 	if x < mean {

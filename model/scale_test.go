@@ -169,6 +169,9 @@ func TestDirectionsOfNoise(t *testing.T) {
 func TestScalingOfPermutation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := countRows(t)
+		if len(rows) < 30 {
+			t.Skip("of few rows, directions are not known")
+		}
 		mirrored := make([][]float64, len(rows))
 		for i, r := range rows {
 			mirrored[i] = slices.Clone(r)
