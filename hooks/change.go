@@ -58,6 +58,7 @@ type Feature struct {
 	Name      string  `json:"name"`
 	Subsystem string  `json:"subsystem"`
 	Words     string  `json:"words"`
+	Seconds   float64 `json:"seconds"` // looked at: the unit, or several in a row, of which it is the last
 	Observed  float64 `json:"observed"`
 	UsualLow  float64 `json:"usual_low"`
 	UsualHigh float64 `json:"usual_high"`

@@ -125,7 +125,7 @@ func full() Change {
 		Unseen:    []Unseen{{Kind: "interface", Name: "vnet1", Why: "its packets do not pass QEMU"}},
 		Incidents: []Incident{{Kind: "anomaly", Since: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Text: "packets received"}},
 		Unit:      &Unit{Start: at.Add(-2 * time.Second), Score: -1.25, PValue: 0.0025, Lost: 3},
-		Features:  []Feature{{Name: "tap_send", Subsystem: "network", Words: "packets received by the guest", Observed: 2000, UsualLow: 10, UsualHigh: 90}},
+		Features:  []Feature{{Name: "tap_send", Subsystem: "network", Words: "packets received by the guest", Seconds: 2, Observed: 2000, UsualLow: 10, UsualHigh: 90}},
 	}
 }
 

@@ -72,10 +72,11 @@ type JudgedUnit struct {
 	Lost   uint64    `xml:"lost,attr"`    // events that may be missing from the unit
 }
 
-// ExplainedFeature is one feature that carries a verdict, in the unit's own counts.
+// ExplainedFeature is one feature that carries a verdict, in counts of the time looked at.
 type ExplainedFeature struct {
 	Name      string  `xml:"name,attr"`
 	Subsystem string  `xml:"subsystem,attr"`
+	Seconds   float64 `xml:"seconds,attr,omitempty"` // looked at: the unit, or several in a row, of which it is the last
 	Observed  float64 `xml:"observed,attr"`
 	UsualLow  float64 `xml:"usual-low,attr"`
 	UsualHigh float64 `xml:"usual-high,attr"`

@@ -109,7 +109,7 @@ func TestSchemaAsStored(t *testing.T) {
 			Value: "anomalous", Since: at, Updated: at, ValidUntil: at, Host: `<"&'>`, Coverage: "partial", Reason: &Reason{Code: "anomaly"},
 			Unseen:      &Unseen{Devices: []UnseenDevice{{"interface", "vnet0", "<vhost>"}, {"filesystem", "filesystem 1", ""}}},
 			Unit:        &JudgedUnit{Start: at, Score: -1e-7, PValue: 1, Lost: math.MaxUint64},
-			Explanation: &Explanation{Features: []ExplainedFeature{{"tap_send", "network", 1e21, 0, 90.5, "packets"}, {Name: "x", Subsystem: "disk"}}},
+			Explanation: &Explanation{Features: []ExplainedFeature{{"tap_send", "network", 36, 1e21, 0, 90.5, "packets"}, {Name: "x", Subsystem: "disk"}}},
 		},
 		{Value: "suspect", Coverage: "unknown", Explanation: &Explanation{}},
 	}
@@ -177,7 +177,7 @@ func TestSchemaOfAnyState(t *testing.T) {
 			s.Explanation = &Explanation{}
 			for range rapid.IntRange(0, 3).Draw(r, "features") {
 				s.Explanation.Features = append(s.Explanation.Features, ExplainedFeature{
-					name.Draw(r, "feature"), word.Draw(r, "subsystem"), number.Draw(r, "observed"), number.Draw(r, "low"), number.Draw(r, "high"), rapid.String().Draw(r, "words"),
+					name.Draw(r, "feature"), word.Draw(r, "subsystem"), number.Draw(r, "seconds"), number.Draw(r, "observed"), number.Draw(r, "low"), number.Draw(r, "high"), rapid.String().Draw(r, "words"),
 				})
 			}
 		}

@@ -121,36 +121,44 @@ func (v *View) share(list []Contribution, sums []float64) {
 	}
 }
 
-// Sentence puts up to limit contributions into words: those outside their usual
-// range, for example
+// Telling returns up to limit of the contributions in list that tell most: those outside their usual range
+// in the order of list, but what has the same words once, as it is counted at two places, and each subsystem's first before any second one, so that
+// three words for one thing do not hide another; what deviates less than a third
+// as much as the first comes after all others. If there is none, the unit is
+// unusual only as a whole, and those with the greatest share are told, an
+// unusual combination. Describe may be nil.
+func Telling(list []Contribution, limit int, describe Describe) (told []Contribution, combination bool) {
+	told = spreadOut(list, describe)
+	if combination = len(told) == 0; combination {
+		told = slices.Clone(list)
+		slices.SortStableFunc(told, func(a, b Contribution) int { return cmp.Compare(b.Share, a.Share) })
+	}
+	return told[:min(max(limit, 0), len(told))], combination
+}
+
+// Sentence puts up to limit contributions, those that are [Telling], into words, for example
 //
 //	network: packets received by the guest, 2,040 instead of 30 to 61 (40 times the usual); ...
 //
-// in the order of list, but the same words once, as of what is counted at two places, and each subsystem's first before any second one, so that
-// three words for one thing do not hide another; what deviates less than a third
-// as much as the first comes after all others. If there is none, the unit is
-// unusual only as a whole, and those with the greatest share are named as an
-// unusual combination. A nil describe, or one without words for a feature, leaves
+// A nil describe, or one without words for a feature, leaves
 // the feature's own name.
 func Sentence(list []Contribution, limit int, describe Describe) string {
+	told, combination := Telling(list, limit, describe)
+	if len(told) == 0 {
+		return ""
+	}
 	var parts []string
-	for _, c := range spreadOut(list, describe) {
-		if len(parts) < limit {
+	for _, c := range told {
+		if combination {
+			parts = append(parts, fmt.Sprintf("%s %s%s (usually %s)", c.subject(describe), group(c.Observed), c.during(), c.usual()))
+		} else {
 			parts = append(parts, c.phrase(describe))
 		}
 	}
-	if len(parts) > 0 {
-		return strings.Join(parts, "; ")
+	if combination {
+		return "unusual combination of " + strings.Join(parts, "; ")
 	}
-	byShare := slices.Clone(list)
-	slices.SortStableFunc(byShare, func(a, b Contribution) int { return cmp.Compare(b.Share, a.Share) })
-	for _, c := range byShare[:min(max(limit, 0), len(byShare))] {
-		parts = append(parts, fmt.Sprintf("%s %s%s (usually %s)", c.subject(describe), group(c.Observed), c.during(), c.usual()))
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "unusual combination of " + strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // spreadOut returns the unusual ones of list in the order in which Sentence names

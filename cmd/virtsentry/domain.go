@@ -89,9 +89,9 @@ func writeExplanation(w io.Writer, d control.DomainStatus) error {
 	}
 	_, _ = fmt.Fprintf(w, "%s\n\n", oneLine(u.Sentence))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SUBSYSTEM\tFEATURE\tOBSERVED\tUSUAL\tDEVIATION\tMEANING")
+	_, _ = fmt.Fprintln(t, "SUBSYSTEM\tFEATURE\tSECONDS\tOBSERVED\tUSUAL\tDEVIATION\tMEANING")
 	for _, v := range u.Explain {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f to %.0f\t%+.1f\t%s\n", v.Subsystem, v.Feature, v.Observed, v.UsualLow, v.UsualHigh, v.Deviation, v.Words)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f\t%.0f to %.0f\t%+.1f\t%s\n", v.Subsystem, v.Feature, v.Seconds, v.Observed, v.UsualLow, v.UsualHigh, v.Deviation, v.Words)
 	}
 	return t.Flush()
 }

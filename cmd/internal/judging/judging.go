@@ -124,7 +124,8 @@ func (j *Judge) Observe(p *model.Profile, values []float64, report *control.Unit
 		}
 		j.why = report.Sentence
 	}
-	for _, c := range list[:min(explainFeatures, len(list))] {
+	told, _ := model.Telling(list, explainFeatures, j.set.Describe)
+	for _, c := range told {
 		subsystem, words := j.set.Describe(c.Feature)
 		report.Explain = append(report.Explain, control.Variable{
 			Feature: c.Feature, Seconds: (time.Duration(c.Units) * model.Width).Seconds(), Subsystem: subsystem, Words: words,

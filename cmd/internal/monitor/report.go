@@ -139,7 +139,7 @@ func (w *watcher) change(previous string) hooks.Change {
 		c.Unit = &hooks.Unit{Start: a.Start, Score: a.Score, PValue: a.PValue, Lost: a.Lost}
 		for _, v := range a.Explain {
 			c.Features = append(c.Features, hooks.Feature{
-				Name: v.Feature, Subsystem: v.Subsystem, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Words: v.Words,
+				Name: v.Feature, Subsystem: v.Subsystem, Seconds: v.Seconds, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Words: v.Words,
 			})
 		}
 	}
@@ -150,7 +150,7 @@ func explained(list []control.Variable) *libvirt.Explanation {
 	out := new(libvirt.Explanation)
 	for _, v := range list[:min(sentenceParts, len(list))] {
 		out.Features = append(out.Features, libvirt.ExplainedFeature{
-			Name: v.Feature, Subsystem: v.Subsystem, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Text: v.Words,
+			Name: v.Feature, Subsystem: v.Subsystem, Seconds: v.Seconds, Observed: v.Observed, UsualLow: v.UsualLow, UsualHigh: v.UsualHigh, Text: v.Words,
 		})
 	}
 	return out
