@@ -20,6 +20,8 @@ type Training struct {
 	Dropped int   `json:"dropped"` // within the span, left out as partial or lossy
 	// Trimmed are the times of units that were left out because they stood far out from the rest, in their order.
 	Trimmed []Span `json:"trimmed,omitempty"`
+	// Convergence says whether these units were enough; nil: nobody has looked.
+	Convergence *Convergence `json:"convergence,omitempty"`
 }
 
 // Range is the usual range of one column's count in the training units, or in sums of them.
@@ -118,6 +120,9 @@ func (p *Profile) check() error {
 	}
 	if err := p.Training.checkTrimmed(); err != nil {
 		return err
+	}
+	if c := p.Training.Convergence; c != nil && (c.Learnt < 1 || c.Judged < 0 || c.Unusual < 0 || c.Unusual > c.Judged) {
+		return fmt.Errorf("%d of %d units unusual after learning from %d", c.Unusual, c.Judged, c.Learnt)
 	}
 	if err := p.Fingerprint.check(); err != nil {
 		return err

@@ -47,6 +47,8 @@ type Options struct {
 	// Trim is the share of the units that may be left out because they stand far out from the rest, such as [TrimShare];
 	// 0: none are looked for, as where somebody has said that all of them are normal.
 	Trim float64
+	// Convergence is what [Converge] has found, for the record; nil: nothing.
+	Convergence *Convergence
 	// MaxRows is the most units that an engine is given at once; of more, an even
 	// choice is made. Default 4096.
 	MaxRows int
@@ -97,6 +99,24 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// check returns options with every zero replaced, or an error for what cannot be learnt from.
+func check(engine Engine, d Dataset, options Options) (Options, error) {
+	o, err := options.withDefaults()
+	if err != nil {
+		return o, err
+	}
+	if engine == nil {
+		return o, errors.New("train: no engine")
+	}
+	if err := d.check(); err != nil {
+		return o, fmt.Errorf("train: %w", err)
+	}
+	if len(d.Rows) < o.MinUnits {
+		return o, fmt.Errorf("train: %w", &TooFewError{Have: len(d.Rows), Need: o.MinUnits})
+	}
+	return o, nil
+}
+
 // Train learns a profile from units of normal operation. It fails with a
 // *[TooFewError] below Options.MinUnits, with [ErrDataset] for malformed units
 // with a *[FarOutError] where more units stand far out than Options.Trim
@@ -104,18 +124,9 @@ func setDefault[T comparable](field *T, value T) {
 // with a [Fallback], with [ErrUnsolved] if neither engine's does.
 // The same input gives the same profile.
 func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
-	o, err := options.withDefaults()
+	o, err := check(engine, d, options)
 	if err != nil {
 		return nil, err
-	}
-	if engine == nil {
-		return nil, errors.New("train: no engine")
-	}
-	if err := d.check(); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	if len(d.Rows) < o.MinUnits {
-		return nil, fmt.Errorf("train: %w", &TooFewError{Have: len(d.Rows), Need: o.MinUnits})
 	}
 	trimmed, err := trim(engine, d.Rows, o)
 	if err != nil {
@@ -130,7 +141,7 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	p := &Profile{
 		Domain: o.Domain, Catalogue: o.Catalogue, Fingerprint: o.Fingerprint, Created: o.Created.UTC().Round(0),
 		Training: Training{
-			From: from, To: to, Units: len(d.Rows), Dropped: o.Dropped, Trimmed: trimmed,
+			From: from, To: to, Units: len(d.Rows), Dropped: o.Dropped, Trimmed: trimmed, Convergence: o.Convergence,
 		},
 		Features: slices.Clone(d.Features), Level: o.Level, Views: views,
 	}

@@ -44,10 +44,12 @@ func domains() []control.DomainStatus {
 			Since: noon.Add(-time.Hour), Reason: &control.Reason{Code: "gathering", Text: "12 of 90 units"}, Coverage: "partial",
 			Unseen:      []control.Unseen{{Kind: "interface", Name: "52:54:00:4d:00:0a", Why: "its packets pass QEMU by (vhost-net)"}},
 			LearntUnits: 12, WantedUnits: 90, Units: control.Units{Seen: 14}, Missed: 61.4,
+			Learning: &control.Learning{Units: 12, Wanted: 90, Most: 270, Seconds: 169},
 		},
 		{
 			UUID: "22222222-cdaf-9455-926a-d65c16db1809", Name: "tab\there", State: "blind", Since: noon,
 			Reason: &control.Reason{Code: "no-trace-points", Text: "its QEMU has\nno UST \x1b[31mtrace points"}, Coverage: "none", WantedUnits: 90,
+			Learning: &control.Learning{Wanted: 90, Most: 90, Seconds: 180},
 		},
 	}
 }

@@ -247,6 +247,9 @@ func writeProfile(w io.Writer, p control.ProfileInfo) error {
 	for _, t := range p.Trimmed {
 		line("Left out", "%d units that stand far out from the rest, %s to %s", t.Units, day(t.From), clock(t.To))
 	}
+	if p.Converged != nil {
+		line("Enough", "%s: %s", yesNo(*p.Converged), p.Convergence)
+	}
 	line("In force", "%s", yesNo(p.InForce))
 	line("Previous", "%s", yesNo(p.Previous))
 	line("Catalogue", "%s", p.Catalogue)

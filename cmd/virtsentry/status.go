@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +109,7 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	if d.Missed > 0 {
 		line("Not seen", "the first %.0f s: QEMU was attached to while the guest ran", d.Missed)
 	}
-	line("Profile", "%s", profile(d))
+	line("Profile", "%s%s", profile(d), atMost(d.Learning))
 	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",
 		d.Units.Seen, d.Units.Judged, d.Units.Lossy, d.Units.Unread, d.Units.Late)
 	line("Time", "%s", spent(d.Ledger))
@@ -157,14 +158,35 @@ func spent(l control.Ledger) string {
 }
 
 func profile(d control.DomainStatus) string {
+	if l := d.Learning; l != nil {
+		return fmt.Sprintf("learning %d/%d, about %s", l.Units, l.Wanted, about(time.Duration(l.Seconds*float64(time.Second))))
+	}
 	if !d.Profile {
-		left := time.Duration(max(0, d.WantedUnits-d.LearntUnits)) * 2 * time.Second
-		return fmt.Sprintf("%d of %d units (%s left)", d.LearntUnits, d.WantedUnits, left)
+		return "-"
 	}
 	if d.Trained == nil {
 		return "in force"
 	}
 	return fmt.Sprintf("%d units, %s", d.LearntUnits, d.Trained.Local().Format("2006-01-02 15:04"))
+}
+
+// atMost says how many more units may be gathered.
+func atMost(l *control.Learning) string {
+	if l == nil || l.Most <= l.Wanted {
+		return ""
+	}
+	return fmt.Sprintf(" (up to %d units, if these are not enough)", l.Most)
+}
+
+// about is an expected time, as exact as such a time is.
+func about(d time.Duration) string {
+	switch {
+	case d < 90*time.Second:
+		return fmt.Sprintf("%.0f s", 10*math.Ceil(d.Seconds()/10))
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f h", d.Hours())
 }
 
 func reason(d control.DomainStatus) string {

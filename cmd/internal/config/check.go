@@ -107,6 +107,8 @@ func (d Domain) check() *problem {
 	switch {
 	case l.Units < 30 || l.Units > 43200:
 		return wrong("learning.units", "%d is not between 30 (a minute) and 43200 (a day)", l.Units)
+	case l.MaxUnits < 0 || l.MaxUnits > 43200:
+		return wrong("learning.max_units", "%d is not between 0 (three times units) and 43200 (a day)", l.MaxUnits)
 	case l.Starting < 0 || l.Starting > Duration(24*time.Hour):
 		return wrong("learning.starting", "%v is not between 0 and a day", time.Duration(l.Starting))
 	case !(j.Nu >= 0 && j.Nu < 1):

@@ -53,8 +53,17 @@ type LTTng struct {
 
 // Learning says what a first profile is made from.
 type Learning struct {
-	Units    int      `toml:"units"`    // normal units of two seconds
-	Starting Duration `toml:"starting"` // after the start of a guest, not learnt and not judged: booting is no service
+	Units    int      `toml:"units"`     // normal units of two seconds, at least
+	MaxUnits int      `toml:"max_units"` // so many at most, where those are not enough; 0: three times as many; fewer than Units: Units
+	Starting Duration `toml:"starting"`  // after the start of a guest, not learnt and not judged: booting is no service
+}
+
+// Most is how many units are gathered at most.
+func (l Learning) Most() int {
+	if l.MaxUnits == 0 {
+		return 3 * l.Units
+	}
+	return max(l.Units, l.MaxUnits)
 }
 
 // Judging holds the parameters of the one-class SVM and of the decision over a sequence of units. Zero: the model's own default.

@@ -81,6 +81,7 @@ func TestRefused(t *testing.T) {
 		"long value":             {"[libvirt]\nuri = '''" + strings.Repeat("\n", 300) + "'''\n", "line 2: a value of more than 256 lines"},
 
 		"too few units":      {"[learning]\nunits = 3\n", "FILE: line 2: learning.units: 3"},
+		"many units":         {"[learning]\nmax_units = 43201\n", "FILE: line 2: learning.max_units: 43201 is not between"},
 		"long start":         {"[learning]\nstarting = '25h'\n", "line 2: learning.starting: 25h0m0s"},
 		"negative start":     {"[learning]\nstarting = '-1s'\n", "line 2: learning.starting: -1s"},
 		"relative path":      {"[profiles]\ndir = 'profiles'\n", `line 2: profiles.dir: "profiles"`},

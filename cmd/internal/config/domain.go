@@ -19,6 +19,7 @@ type Domain struct {
 type Override struct {
 	Watch      *bool     `toml:"watch"`
 	Units      *int      `toml:"units"`
+	MaxUnits   *int      `toml:"max_units"`
 	Starting   *Duration `toml:"starting"`
 	Nu         *float64  `toml:"nu"`
 	Gamma      *float64  `toml:"gamma"`
@@ -88,6 +89,7 @@ func (c Config) For(name, uuid string, policy Override) (Domain, error) {
 func (d Domain) with(o Override) Domain {
 	change(&d.Watch, o.Watch)
 	change(&d.Learning.Units, o.Units)
+	change(&d.Learning.MaxUnits, o.MaxUnits)
 	change(&d.Learning.Starting, o.Starting)
 	change(&d.Judging.Nu, o.Nu)
 	change(&d.Judging.Gamma, o.Gamma)

@@ -19,6 +19,8 @@ type DomainStatus struct {
 	LearntUnits int  `json:"learnt_units"` // units gathered for the first profile, while learning
 	WantedUnits int  `json:"wanted_units"`
 	Profile     bool `json:"profile"` // a profile is in force
+	// Learning is how far the first profile is; nil where one is in force.
+	Learning *Learning `json:"learning,omitempty"`
 
 	// Missed is for how long the guest's QEMU had run, in seconds, when it was attached to; 0: attached before the guest's first instruction.
 	Missed float64 `json:"missed_seconds"`
@@ -39,6 +41,15 @@ type DomainStatus struct {
 type Reason struct {
 	Code string `json:"code"`
 	Text string `json:"text"`
+}
+
+// Learning is how far the gathering of units to learn from is.
+type Learning struct {
+	Units  int `json:"units"`        // gathered
+	Wanted int `json:"wanted_units"` // then it is seen whether they are enough
+	Most   int `json:"most_units"`   // that are gathered where they are not
+	// Seconds is the time expected until as many are gathered as are wanted, if as many units lose events as up to now.
+	Seconds float64 `json:"seconds_left"`
 }
 
 // Unseen is a device of which the state says nothing.
@@ -125,13 +136,16 @@ type Incident struct {
 
 // ProfileInfo describes a profile.
 type ProfileInfo struct {
-	UUID        string        `json:"uuid"`
-	Name        string        `json:"name"`
-	Created     time.Time     `json:"created"`
-	Catalogue   string        `json:"catalogue"`
-	Units       int           `json:"units"`   // learnt from
-	Dropped     int           `json:"dropped"` // left out: events were lost in them
-	Trimmed     []Trimmed     `json:"trimmed,omitempty"`
+	UUID      string    `json:"uuid"`
+	Name      string    `json:"name"`
+	Created   time.Time `json:"created"`
+	Catalogue string    `json:"catalogue"`
+	Units     int       `json:"units"`   // learnt from
+	Dropped   int       `json:"dropped"` // left out: events were lost in them
+	Trimmed   []Trimmed `json:"trimmed,omitempty"`
+	// Converged says whether the units were enough to learn from, and Convergence in words what was found; nil: nobody has looked.
+	Converged   *bool         `json:"converged,omitempty"`
+	Convergence string        `json:"convergence,omitempty"`
 	Engine      string        `json:"engine"`
 	Nu          float64       `json:"nu"`
 	Gamma       float64       `json:"gamma"`

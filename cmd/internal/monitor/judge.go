@@ -34,7 +34,7 @@ type judge struct {
 	profile  *model.Profile    // nil: learning
 	shelved  *model.Profile    // out of force, as the domain runs on something else than it was learnt on
 	trained  model.Dataset
-	wanted   int
+	plan     plan
 	dropped  int
 	lossy    int             // lossy units in a row, while there is no profile
 	note     *control.Reason // why there is no profile, when that needs saying
@@ -47,7 +47,7 @@ type judge struct {
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
 func newJudge(d libvirt.Domain, cfg config.Domain, set *catalogue.Set, engine model.Engine, store *model.Store) (*judge, error) {
-	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, set: set, features: set.Names(), wanted: cfg.Learning.Units}
+	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, set: set, features: set.Names(), plan: newPlan(cfg.Learning, 0)}
 	decider, err := judging.New(cfg.Judging.Decider(), set)
 	if err != nil {
 		return nil, err
@@ -87,10 +87,7 @@ func (j *judge) discard(units int) {
 
 // gather begins to learn from so many units (0: as configured).
 func (j *judge) gather(units int) {
-	if units == 0 {
-		units = j.cfg.Learning.Units
-	}
-	j.profile, j.wanted, j.note = nil, units, nil
+	j.profile, j.plan, j.note = nil, newPlan(j.cfg.Learning, units), nil
 	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
 }
 
@@ -135,7 +132,8 @@ func (j *judge) shelve(diff []string) {
 func (j *judge) startOver(changed []string) {
 	n := len(j.trained.Rows)
 	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
-	code, text := reasonGathering, fmt.Sprintf("gathering %d units of two seconds", j.wanted)
+	j.plan.restart(j.cfg.Learning)
+	code, text := reasonGathering, fmt.Sprintf("gathering %d units of two seconds", j.plan.wanted)
 	if j.shelved != nil {
 		code, text = reasonProfile, "the profile was learnt on something else: "+strings.Join(j.shelved.Fingerprint.Diff(j.runsOn), "; ")
 	}
@@ -158,7 +156,7 @@ func (j *judge) state() (string, *control.Reason) {
 	case j.profile == nil && j.note != nil:
 		return stateLearning, j.note
 	case j.profile == nil:
-		return stateLearning, because(reasonGathering, fmt.Sprintf("gathering %d units of two seconds for the first profile", j.wanted))
+		return stateLearning, because(reasonGathering, j.plan.words())
 	}
 	switch j.decider.State() {
 	case judging.Anomalous:
@@ -178,9 +176,7 @@ func (j *judge) configure(cfg config.Domain) error {
 	if err := j.decider.Configure(cfg.Judging.Decider()); err != nil {
 		return err
 	}
-	if j.wanted == j.cfg.Learning.Units {
-		j.wanted = cfg.Learning.Units
-	}
+	j.plan.configure(j.cfg.Learning, cfg.Learning)
 	j.cfg = cfg
 	return nil
 }
@@ -202,6 +198,7 @@ func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
 	if u.Lost > 0 {
 		j.lossy++
 		j.dropped++
+		j.plan.lossy++
 		return nil
 	}
 	j.lossy = 0
@@ -213,12 +210,13 @@ func (j *judge) learn(u unit.Unit) error {
 		// A new session after the host's clock was set back: the units before it are of another time.
 		j.dropped += n
 		j.trained.Rows = nil
+		j.plan.restart(j.cfg.Learning)
 	}
 	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: rowOf(u)})
-	if len(j.trained.Rows) < j.wanted {
+	if len(j.trained.Rows) < j.plan.wanted {
 		return nil
 	}
-	p, err := model.Train(j.engine, j.trained, model.Options{
+	options := model.Options{
 		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
 		Catalogue: j.set.Version(), Fingerprint: j.runsOn,
 		Created: time.Now(),
@@ -227,12 +225,22 @@ func (j *judge) learn(u unit.Unit) error {
 		Gamma:   j.cfg.Judging.Gamma,
 		Level:   j.cfg.Judging.Level,
 		Trim:    model.TrimShare,
-	})
+	}
+	if found, err := model.Converge(j.engine, j.trained, options); err == nil { // training fails for the same reason, and says so
+		if j.plan.goOn(found) {
+			return nil
+		}
+		if found.FarOut == nil {
+			options.Convergence = &found
+		}
+	}
+	p, err := model.Train(j.engine, j.trained, options)
 	if err != nil {
 		// Other units may do; until then the domain is not judged, and says so.
 		n := len(j.trained.Rows)
 		j.dropped += n
 		j.trained.Rows = nil
+		j.plan.restart(j.cfg.Learning)
 		j.note = because(reasonRefused, err.Error())
 		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}

@@ -154,8 +154,8 @@ func TestLearnAnew(t *testing.T) {
 	if err := s.judge.relearn(30); err != nil {
 		t.Fatal(err)
 	}
-	if s.judge.wanted != 30 || !s.m.store.HasPrevious(s.domain.UUID) {
-		t.Errorf("%d units wanted; want 30, and the old profile kept for a rollback", s.judge.wanted)
+	if s.judge.plan.wanted != 30 || !s.m.store.HasPrevious(s.domain.UUID) {
+		t.Errorf("%d units wanted; want 30, and the old profile kept for a rollback", s.judge.plan.wanted)
 	}
 	again, err := newWatcher(s.domain, s.m) // as the next daemon does
 	if err != nil || again.judge.profile != nil {

@@ -174,6 +174,9 @@ func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
 		Source: p.Fingerprint.Source, Devices: p.Fingerprint.Devices,
 		Previous: m.store.HasPrevious(p.Domain.UUID),
 	}
+	if c := p.Training.Convergence; c != nil {
+		info.Converged, info.Convergence = new(c.Enough()), c.String()
+	}
 	for _, s := range p.Training.Trimmed {
 		info.Trimmed = append(info.Trimmed, control.Trimmed{From: time.Unix(0, s.From).UTC(), To: time.Unix(0, s.To).UTC(), Units: s.Units})
 	}

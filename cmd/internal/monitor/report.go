@@ -49,7 +49,7 @@ func (w *watcher) refresh() string {
 		w.shut(incidentAnomaly)
 	}
 	coverage, unseen := w.coverage()
-	changed := w.said.IsZero()
+	changed, retold := w.said.IsZero(), false
 	previous := ""
 	w.edit(func(d *control.DomainStatus) {
 		if !changed {
@@ -57,6 +57,7 @@ func (w *watcher) refresh() string {
 		}
 		changed = changed || d.State != value || codeOf(d.Reason) != codeOf(reason) || d.Coverage != coverage || !slices.Equal(d.Unseen, unseen) ||
 			!slices.EqualFunc(d.Incidents, w.open, func(a, b control.Incident) bool { return a.Kind == b.Kind })
+		retold = codeOf(reason) == reasonGathering && codeOf(d.Reason) == reasonGathering && d.Reason.Text != reason.Text
 		if d.State != value {
 			d.Since = time.Now()
 		}
@@ -72,7 +73,7 @@ func (w *watcher) refresh() string {
 		w.m.hooks.Notify(w.change(previous))
 	}
 	w.publishProfile()
-	if changed || time.Since(w.said) >= renewEvery {
+	if changed || retold || time.Since(w.said) >= renewEvery {
 		w.announce()
 	}
 	return value
@@ -81,9 +82,10 @@ func (w *watcher) refresh() string {
 // progress fills in how far the profile is.
 func (w *watcher) progress(d *control.DomainStatus) {
 	j := w.judge
-	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.wanted, 0, nil
+	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.plan.wanted, 0, nil
+	d.Learning = j.plan.progress(len(j.trained.Rows))
 	if p := j.profile; p != nil {
-		d.Profile, d.LearntUnits, d.Support, d.Trained = true, p.Training.Units, p.SupportVectors(), &p.Created
+		d.Learning, d.Profile, d.LearntUnits, d.Support, d.Trained = nil, true, p.Training.Units, p.SupportVectors(), &p.Created
 	}
 }
 

@@ -44,7 +44,9 @@ func TestLearnLeavesOut(t *testing.T) {
 
 // Where a large part of the units stands far out, nothing is learnt, and the reason says when that was.
 func TestLearnRefuses(t *testing.T) {
-	s := newSingle(t, testConfig(t))
+	cfg := testConfig(t)
+	cfg.Learning.MaxUnits = cfg.Learning.Units
+	s := newSingle(t, cfg)
 	s.begin()
 	begun := time.Now()
 	units := load(60, begun, 1, 0)

@@ -73,6 +73,10 @@ func (w *watcher) learnt(p *model.Profile) {
 		w.log.WithFields(logrus.Fields{"units": s.Units, "from": time.Unix(0, s.From).UTC(), "to": time.Unix(0, s.To).UTC()}).
 			Warn("left out of learning: they stand far out from the rest. Where they were normal, mark them so with virtsentry relearn")
 	}
+	if c := p.Training.Convergence; c != nil && !c.Enough() {
+		w.log.WithFields(logrus.Fields{"units": p.Training.Units, "found": c.String()}).
+			Warn("learnt from as many units as are allowed, though more would be better: what is normal was still news at the end (learning.max_units)")
+	}
 	w.log.WithFields(logrus.Fields{
 		"units": p.Training.Units, "left_out": p.Training.TrimmedUnits(), "support_vectors": p.SupportVectors(), "engine": p.Machine().Engine,
 	}).Info("learnt")
