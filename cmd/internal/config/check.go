@@ -7,10 +7,14 @@ import (
 	"time"
 
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/model"
 )
 
 // maxBufferBytes bounds what buffers may be given: more than hosts have is a mistake.
 const maxBufferBytes = 1 << 40
+
+// keyAlarms is the key of the false alarms that are accepted, which has another name in a policy element.
+const keyAlarms = "judging.alarms_per_day"
 
 // problem says what is wrong with the values of keys, each with its table's name.
 type problem struct {
@@ -119,6 +123,9 @@ func (d Domain) check() *problem {
 		return wrong("judging.level", "%v is not between 0 and 1", j.Level)
 	case j.QuietUnits < 0 || j.QuietUnits > 43200:
 		return wrong("judging.quiet_units", "%d is not between 0 and 43200 (a day)", j.QuietUnits)
+	}
+	if err := (model.DeciderConfig{AlarmsPerDay: j.AlarmsPerDay}).Validate(); err != nil {
+		return &problem{keys: []string{keyAlarms}, text: strings.TrimPrefix(err.Error(), "decider: ")}
 	}
 	if err := j.Decider().Validate(); err != nil {
 		return &problem{keys: []string{"judging.window", "judging.alarm"}, text: strings.TrimPrefix(err.Error(), "decider: ")}

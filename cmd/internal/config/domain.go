@@ -27,6 +27,8 @@ type Override struct {
 	Window     *int      `toml:"window"`
 	Alarm      *int      `toml:"alarm"`
 	QuietUnits *int      `toml:"quiet_units"`
+	// AlarmsPerDay is the false alarms a day that are accepted.
+	AlarmsPerDay *float64 `toml:"alarms_per_day"`
 }
 
 // Match is one [[domain]] of the configuration: which domains it is for, and what it changes. Either Name or UUID is set.
@@ -97,6 +99,7 @@ func (d Domain) with(o Override) Domain {
 	change(&d.Judging.Window, o.Window)
 	change(&d.Judging.Alarm, o.Alarm)
 	change(&d.Judging.QuietUnits, o.QuietUnits)
+	change(&d.Judging.AlarmsPerDay, o.AlarmsPerDay)
 	return d
 }
 
@@ -111,5 +114,8 @@ func matchKey(key string) string { return key[strings.IndexByte(key, '.')+1:] }
 
 // policyKey is the name in a policy element of a key such as judging.quiet_units.
 func policyKey(key string) string {
+	if key == keyAlarms {
+		return "false-alarms-per-day"
+	}
 	return strings.NewReplacer(".", " ", "_", "-").Replace(key)
 }

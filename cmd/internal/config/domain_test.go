@@ -32,6 +32,7 @@ units = 200
 starting = "5m"
 quiet_units = 7
 gamma = 0.5
+alarms_per_day = 0.25
 `
 )
 
@@ -62,11 +63,19 @@ func TestFor(t *testing.T) {
 		})},
 		"pattern and UUID": {name: "web", uuid: webID, want: change(func(d *Domain) {
 			d.Learning = Learning{Units: 200, Starting: Duration(5 * time.Minute)}
-			d.Judging.Alarm, d.Judging.QuietUnits, d.Judging.Gamma = 4, 7, 0.5
+			d.Judging.Alarm, d.Judging.QuietUnits, d.Judging.Gamma, d.Judging.AlarmsPerDay = 4, 7, 0.5, 0.25
 		})},
 		"policy": {
 			name: "db", uuid: "1", policy: Override{Watch: ptr(true), Nu: ptr(0.2), Level: ptr(0.5), Window: ptr(10)},
 			want: change(func(d *Domain) { d.Judging.Nu, d.Judging.Level, d.Judging.Window = 0.2, 0.5, 10 }),
+		},
+		"policy on alarms": {
+			name: "db", uuid: "1", policy: Override{AlarmsPerDay: ptr(0.1)},
+			want: change(func(d *Domain) { d.Watch, d.Judging.AlarmsPerDay = false, 0.1 }),
+		},
+		"policy on too many alarms": {
+			name: "db", uuid: "1", policy: Override{AlarmsPerDay: ptr(300.)}, want: change(func(d *Domain) { d.Watch = false }),
+			complaint: "policy element of domain 1 is passed over: false-alarms-per-day: 300 false alarms a day, want ",
 		},
 		"policy out of range": {
 			name: "db", uuid: "1", policy: Override{Watch: ptr(true), QuietUnits: ptr(-1)},
@@ -115,6 +124,7 @@ func TestForIsAlwaysValid(t *testing.T) {
 			Starting: rapid.Ptr(rapid.Map(rapid.Int64(), func(n int64) Duration { return Duration(n) }), true).Draw(t, "starting"),
 			Nu:       real.Draw(t, "nu"), Gamma: real.Draw(t, "gamma"), Level: real.Draw(t, "level"),
 			Window: number.Draw(t, "window"), Alarm: number.Draw(t, "alarm"), QuietUnits: number.Draw(t, "quiet"),
+			AlarmsPerDay: real.Draw(t, "alarms"), MaxUnits: number.Draw(t, "most"),
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {

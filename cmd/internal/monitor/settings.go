@@ -17,7 +17,7 @@ type policy struct {
 }
 
 // errNoEffect says that a policy asks for what this version cannot do.
-var errNoEffect = errors.New("policy element: false-alarms-per-day and overhead-percent have no effect in this version; the rest of it is in force")
+var errNoEffect = errors.New("policy element: overhead-percent has no effect in this version; the rest of it is in force")
 
 // readPolicies reads the policy elements of all domains, also of those that do not run: one that is not to be watched is not attached to when
 // it starts.
@@ -100,7 +100,7 @@ func (m *Monitor) policy(uuid string) {
 		return // nothing new is known of it
 	case element != nil:
 		p.override = override(*element)
-		if element.FalseAlarmsPerDay != nil || element.OverheadPercent != nil {
+		if element.OverheadPercent != nil {
 			p.err = errNoEffect // nothing is claimed that is not done
 		}
 	}
@@ -118,7 +118,10 @@ func (m *Monitor) policy(uuid string) {
 
 // override is a policy element as the configuration takes it.
 func override(p libvirt.Policy) config.Override {
-	o := config.Override{Watch: p.Watch, Nu: p.Nu, Gamma: p.Gamma, Level: p.Level, Window: p.Window, Alarm: p.Alarm, QuietUnits: p.QuietUnits, Units: p.Units}
+	o := config.Override{
+		Watch: p.Watch, Nu: p.Nu, Gamma: p.Gamma, Level: p.Level, Window: p.Window, Alarm: p.Alarm, QuietUnits: p.QuietUnits, Units: p.Units,
+		AlarmsPerDay: p.FalseAlarmsPerDay,
+	}
 	if p.Starting != nil {
 		d := config.Duration(*p.Starting)
 		o.Starting = &d
