@@ -34,7 +34,8 @@ func domains() []control.DomainStatus {
 			UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web", ID: 3, PID: 4711, State: "anomalous", Since: noon,
 			Reason: &control.Reason{Code: "anomaly", Text: longReason}, Coverage: "full",
 			LearntUnits: 90, WantedUnits: 90, Profile: true, Support: 7, Trained: &trained,
-			Units: control.Units{Seen: 2700, Judged: 2600, Lossy: 3, Late: 1}, Last: alarm, Alarm: alarm,
+			Promise: &control.Promise{Accepted: 1, Hours: 1.44, Alarms: 1, Bound: new(79.06), Provisional: true},
+			Units:   control.Units{Seen: 2700, Judged: 2600, Lossy: 3, Late: 1}, Last: alarm, Alarm: alarm,
 			Ledger:      control.Ledger{Life: 5400, Scored: 5200, Reasons: map[string]float64{"events-lost": 6, "booting": 120, "gathering": 74}},
 			Incidents:   []control.Incident{{Kind: "anomaly", Since: noon, Text: "tap_send:\n2,040"}},
 			BufferBytes: 1 << 20,
@@ -174,6 +175,30 @@ func TestShortened(t *testing.T) {
 		got := shortened(tc.in, 5)
 		if got != tc.want || utf8.RuneCountInString(got) > 5 {
 			t.Errorf("shortened(%q) = %q; want %q", tc.in, got, tc.want)
+		}
+	}
+}
+
+func TestPromised(t *testing.T) {
+	for want, p := range map[string]control.Promise{
+		"1 a day accepted; no unit judged yet: provisional":                                                    {Accepted: 1, Provisional: true},
+		"1 a day accepted; at most 129419 a day by 0 alarms in 0.0 h judged (95 % confidence): provisional":    {Accepted: 1, Hours: 0.00056, Bound: new(129419.), Provisional: true},
+		"0.1 a day accepted; at most 0.16 a day by 1 alarm in 720.0 h judged (95 % confidence): provisional":   {Accepted: 0.1, Hours: 720, Alarms: 1, Bound: new(0.158), Provisional: true},
+		"6 a day accepted; at most 5.99 a day by 0 alarms in 12.0 h judged (95 % confidence)":                  {Accepted: 6, Hours: 12, Bound: new(5.99)},
+		"0.000274 a day accepted; at most 36 a day by 0 alarms in 2.0 h judged (95 % confidence): provisional": {Accepted: 1. / 3650, Hours: 2, Bound: new(35.95), Provisional: true},
+	} {
+		if got := promised(p); got != want {
+			t.Errorf("%q; want %q", got, want)
+		}
+	}
+}
+
+func TestAbout(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 s", time.Second: "10 s", 60 * time.Second: "60 s", 89 * time.Second: "90 s", 4 * time.Minute: "4 min", 89 * time.Minute: "89 min", 24 * time.Hour: "24 h",
+	} {
+		if got := about(d); got != want {
+			t.Errorf("%v: %q; want %q", d, got, want)
 		}
 	}
 }

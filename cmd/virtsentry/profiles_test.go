@@ -98,7 +98,7 @@ var kept = control.ProfileInfo{
 		{Feature: "tap_send", Subsystem: "network", Words: "packets received by the guest", Low: 14, Typical: 46, High: 79},
 		{Feature: "blk_co_preadv", Subsystem: "disk", Words: "reads from disk images"},
 	},
-	Trimmed:  []control.Trimmed{{From: noon.Add(-26*time.Hour - 2*time.Minute), To: noon.Add(-26*time.Hour - 100*time.Second), Units: 10}},
+	Trimmed:   []control.Trimmed{{From: noon.Add(-26*time.Hour - 2*time.Minute), To: noon.Add(-26*time.Hour - 100*time.Second), Units: 10}},
 	Converged: new(true), Convergence: "of the last 29 units, 0 would have been unusual after learning from the first 60",
 	Previous: true, InForce: true,
 }

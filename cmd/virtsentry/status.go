@@ -110,6 +110,9 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 		line("Not seen", "the first %.0f s: QEMU was attached to while the guest ran", d.Missed)
 	}
 	line("Profile", "%s%s", profile(d), atMost(d.Learning))
+	if p := d.Promise; p != nil {
+		line("False alarms", "%s", promised(*p))
+	}
 	line("Units", "%d seen, %d judged, %d with lost events, %d not readable; %d late events",
 		d.Units.Seen, d.Units.Judged, d.Units.Lossy, d.Units.Unread, d.Units.Late)
 	line("Time", "%s", spent(d.Ledger))
@@ -164,10 +167,35 @@ func profile(d control.DomainStatus) string {
 	if !d.Profile {
 		return "-"
 	}
-	if d.Trained == nil {
-		return "in force"
+	text := "in force"
+	if d.Trained != nil {
+		text = fmt.Sprintf("%d units, %s", d.LearntUnits, d.Trained.Local().Format("2006-01-02 15:04"))
 	}
-	return fmt.Sprintf("%d units, %s", d.LearntUnits, d.Trained.Local().Format("2006-01-02 15:04"))
+	if d.Promise != nil && d.Promise.Provisional {
+		text += ", provisional"
+	}
+	return text
+}
+
+// promised says how many false alarms are to be expected, and how well that is known.
+func promised(p control.Promise) string {
+	text := fmt.Sprintf("%.3g a day accepted; ", p.Accepted)
+	if p.Bound == nil {
+		text += "no unit judged yet"
+	} else {
+		digits, plural := 0, "s"
+		if *p.Bound < 10 {
+			digits = 2
+		}
+		if p.Alarms == 1 {
+			plural = ""
+		}
+		text += fmt.Sprintf("at most %.*f a day by %d alarm%s in %.1f h judged (95 %% confidence)", digits, *p.Bound, p.Alarms, plural, p.Hours)
+	}
+	if p.Provisional {
+		text += ": provisional"
+	}
+	return text
 }
 
 // atMost says how many more units may be gathered.

@@ -21,6 +21,8 @@ type DomainStatus struct {
 	Profile     bool `json:"profile"` // a profile is in force
 	// Learning is how far the first profile is; nil where one is in force.
 	Learning *Learning `json:"learning,omitempty"`
+	// Promise is how many false alarms are to be expected of the profile in force; nil where none is.
+	Promise *Promise `json:"promise,omitempty"`
 
 	// Missed is for how long the guest's QEMU had run, in seconds, when it was attached to; 0: attached before the guest's first instruction.
 	Missed float64 `json:"missed_seconds"`
@@ -50,6 +52,18 @@ type Learning struct {
 	Most   int `json:"most_units"`   // that are gathered where they are not
 	// Seconds is the time expected until as many are gathered as are wanted, if as many units lose events as up to now.
 	Seconds float64 `json:"seconds_left"`
+}
+
+// Promise says how far it is known that a profile raises no more false alarms than are accepted. It counts since the profile came in force, or since the daemon
+// began.
+type Promise struct {
+	Accepted float64 `json:"accepted_per_day"`
+	Hours    float64 `json:"hours_judged"`
+	Alarms   int     `json:"alarms"` // in that time, false or not
+	// Bound is how many false alarms a day there are at most, with 95 % confidence, had all of Alarms been false; nil: nothing was judged yet.
+	Bound *float64 `json:"bound_per_day"`
+	// Provisional means that Bound is above Accepted, or not known.
+	Provisional bool `json:"provisional"`
 }
 
 // Unseen is a device of which the state says nothing.

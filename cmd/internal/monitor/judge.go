@@ -39,6 +39,7 @@ type judge struct {
 	lossy    int             // lossy units in a row, while there is no profile
 	note     *control.Reason // why there is no profile, when that needs saying
 	decider  *judging.Judge
+	promise  promise
 
 	thrown  bool        // the profile was thrown away, and is still to be taken out of the domain's metadata
 	looked  atomic.Bool // it is settled which profile the domain has brought along; until then nothing is written over it
@@ -193,7 +194,11 @@ func rowOf(u unit.Unit) []float64 {
 // observe takes a full unit: learns it, or judges it and fills in its report.
 func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
 	if j.profile != nil {
-		return j.decider.Observe(j.profile, rowOf(u), report)
+		err := j.decider.Observe(j.profile, rowOf(u), report)
+		if err == nil {
+			j.promise.observe(j.profile, u.Lost > 0, j.decider.State() == judging.Anomalous)
+		}
+		return err
 	}
 	if u.Lost > 0 {
 		j.lossy++

@@ -83,8 +83,9 @@ func (w *watcher) refresh() string {
 func (w *watcher) progress(d *control.DomainStatus) {
 	j := w.judge
 	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.plan.wanted, 0, nil
-	d.Learning = j.plan.progress(len(j.trained.Rows))
+	d.Learning, d.Promise = j.plan.progress(len(j.trained.Rows)), nil
 	if p := j.profile; p != nil {
+		d.Promise = j.promise.report(p, j.cfg.Judging.AlarmsPerDay)
 		d.Learning, d.Profile, d.LearntUnits, d.Support, d.Trained = nil, true, p.Training.Units, p.SupportVectors(), &p.Created
 	}
 }
