@@ -40,7 +40,7 @@ type Unseen struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, loss, trace, reboots, identity, policy
+	Kind  string    `json:"kind"` // anomaly, drift, loss, trace, reboots, identity, policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }

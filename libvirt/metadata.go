@@ -59,7 +59,7 @@ type Reason struct {
 
 // Incident is something open that an operator should look at.
 type Incident struct {
-	Kind  string    `xml:"kind,attr"` // anomaly, loss, trace, reboots, identity, policy
+	Kind  string    `xml:"kind,attr"` // anomaly, drift, loss, trace, reboots, identity, policy
 	Since time.Time `xml:"since,attr"`
 	Text  string    `xml:",chardata"`
 }

@@ -111,7 +111,7 @@ func TestSchemaAsStored(t *testing.T) {
 			Unit:        &JudgedUnit{Start: at, Score: -1e-7, PValue: 1, Lost: math.MaxUint64},
 			Explanation: &Explanation{Features: []ExplainedFeature{{"tap_send", "network", 36, 1e21, 0, 90.5, "packets"}, {Name: "x", Subsystem: "disk"}}},
 		},
-		{Value: "suspect", Coverage: "unknown", Explanation: &Explanation{}},
+		{Value: "suspect", Coverage: "unknown", Explanation: &Explanation{}, Incidents: []Incident{{Kind: "drift", Since: at, Text: "35 % of the newest 3600 units"}}},
 	}
 	for _, s := range states {
 		// An empty coverage is not valid: the daemon always knows which it is.

@@ -193,7 +193,7 @@ func TestFailures(t *testing.T) {
 		{"no daemon: record", []string{"--socket", none, "record", "web", "-o", filepath.Join(t.TempDir(), "d")}, 4, "no virtsentryd answers"},
 		{"import what is not there", []string{"--socket", socket, "profile", "import", "web", "testdata/no-such"}, 1, "no such file"},
 		{"import what never ends", []string{"--socket", socket, "profile", "import", "web", "/dev/zero"}, 1, "more than 16777216 bytes"},
-		{"relearn since never", []string{"relearn", "web"}, 1, `"from" not set`},
+		{"relearn since never", []string{"relearn", "web"}, 1, "from incident"},
 		{"relearn since noon", []string{"relearn", "web", "--from", "noon"}, 1, `--from: "noon" is neither a time`},
 		{"relearn until when", []string{"relearn", "web", "--from", "-5m", "--to", "5m"}, 1, `--to: "5m" is neither a time`},
 		{"record to nowhere", []string{"record", "web"}, 1, `"output" not set`},

@@ -20,8 +20,10 @@ type profiles struct {
 	asked []string
 	list  []control.ProfileInfo
 	file  []byte
-	span  [2]time.Time
-	err   error
+	// request is the newest one to relearn, lost what is answered that it would lose.
+	request control.RelearnRequest
+	lost    []string
+	err     error
 	// broken is what is wrong with each profile.
 	broken error
 	tape   func(context.Context, io.Writer) error
@@ -78,9 +80,21 @@ func (p *profiles) DeleteProfile(ref string) error {
 	return err
 }
 
-func (p *profiles) Relearn(ref string, from, to time.Time) (control.ProfileInfo, error) {
-	p.span = [2]time.Time{from, to}
-	return p.ask("relearn ", ref)
+func (p *profiles) Relearn(ref string, request control.RelearnRequest) (control.Relearnt, error) {
+	p.request = request
+	info, err := p.ask("relearn ", ref)
+	return control.Relearnt{
+		Profile: info, DryRun: request.DryRun, Lost: p.lost,
+		Effect: control.Effect{
+			Attacks: []control.AttackEffect{
+				{Name: "synflood_target", Simulated: true, Before: 1, After: 1, Marked: 0.975},
+				{Name: "slowhttp_target", Simulated: true, Before: 0.916667, After: 0.85, Marked: 0.5},
+				{Name: "portscan_source"},
+			},
+			Reference: control.Verdicts{Units: 449}, Marked: control.Verdicts{Units: 374, Before: 274}, Remembered: control.Verdicts{Units: 299, Before: 12, After: 3},
+		},
+		First: control.First{Created: noon.Add(-50 * time.Hour), Units: 823, Unusual: 0.454435, Anomalous: 0.332928},
+	}, err
 }
 
 func (p *profiles) Record(ctx context.Context, ref string, w io.Writer) error {
@@ -143,8 +157,8 @@ func TestProfileCommands(t *testing.T) {
 	if string(b.file) != "the file" { // exported, and imported again
 		t.Errorf("imported %q", b.file)
 	}
-	if want := now().Add(-15 * time.Minute); !b.span[0].Equal(want) || !b.span[1].Equal(noon.Add(-2*time.Hour)) {
-		t.Errorf("span %v; want it from %v", b.span, want)
+	if want := now().Add(-15 * time.Minute); !b.request.From.Equal(want) || !b.request.To.Equal(noon.Add(-2*time.Hour)) || b.request.AcceptLoss != 0.05 || b.request.DryRun {
+		t.Errorf("request %+v; want it from %v", b.request, want)
 	}
 	b.broken = fmt.Errorf("%w: checksum", control.ErrRefused)
 	if got, _, err := run(t.Context(), "--socket", socket, "profile", "delete", "web"); err != nil || got != "web: deleted a profile that cannot be used\n" {
@@ -159,8 +173,8 @@ func TestProfileCommands(t *testing.T) {
 func TestRelearnUntilNow(t *testing.T) {
 	b := &backend{}
 	socket := serve(t, b)
-	if _, _, err := run(t.Context(), "--socket", socket, "relearn", "web", "--from", "-1h"); err != nil || !b.span[1].Equal(now()) {
-		t.Errorf("until %v, %v; want now", b.span[1], err)
+	if _, _, err := run(t.Context(), "--socket", socket, "relearn", "web", "--from", "-1h"); err != nil || !b.request.To.Equal(now()) {
+		t.Errorf("until %v, %v; want now", b.request.To, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 )
 
 // Errors of a Backend, which the client gets back as the same values.
@@ -47,6 +46,7 @@ type Profiles interface {
 	// DeleteProfile forgets a domain's profile and the one before it; a running domain learns anew. Errors: ErrNoProfile.
 	DeleteProfile(ref string) error
 	// Relearn trains a domain's profile again, with the units of that time marked as normal beside those that it was learnt from (the paper's 5.2).
-	// The old profile is kept for a rollback. Errors: ErrNoDomain, ErrNoProfile, ErrRefused.
-	Relearn(ref string, from, to time.Time) (ProfileInfo, error)
+	// The new profile is put in force unless it would find too much less of an attack, or it is only to be shown; the old one is kept for a
+	// rollback. Errors: ErrNoDomain, ErrNoProfile, ErrRefused.
+	Relearn(ref string, request RelearnRequest) (Relearnt, error)
 }

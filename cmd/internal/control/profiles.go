@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // MaxProfileBytes bounds a profile's file, on both ends.
@@ -111,10 +110,4 @@ func (c *Client) RollbackProfile(ctx context.Context, ref string) (ProfileInfo, 
 // DeleteProfile forgets a domain's profile and the one before it. Errors: ErrNoProfile.
 func (c *Client) DeleteProfile(ctx context.Context, ref string) error {
 	return c.do(ctx, http.MethodDelete, profilePath(ref), nil, nil)
-}
-
-// Relearn trains a domain's profile again with a span of its units marked as normal. Errors: ErrNoDomain, ErrNoProfile, ErrRefused.
-func (c *Client) Relearn(ctx context.Context, ref string, from, to time.Time) (ProfileInfo, error) {
-	var p ProfileInfo
-	return p, c.do(ctx, http.MethodPost, domainPath(ref)+"/relearn", RelearnRequest{From: from, To: to}, &p)
 }

@@ -15,11 +15,11 @@ import (
 
 // profiles is the backend's part that keeps profiles and records: it notes what it was asked for.
 type profiles struct {
-	asked []string
-	file  []byte
-	span  [2]time.Time
-	err   error
-	tape  func(context.Context, io.Writer) error
+	asked   []string
+	file    []byte
+	request RelearnRequest
+	err     error
+	tape    func(context.Context, io.Writer) error
 }
 
 var kept = ProfileInfo{
@@ -63,9 +63,10 @@ func (p *profiles) DeleteProfile(ref string) error {
 	return err
 }
 
-func (p *profiles) Relearn(ref string, from, to time.Time) (ProfileInfo, error) {
-	p.span = [2]time.Time{from, to}
-	return p.ask("relearn ", ref)
+func (p *profiles) Relearn(ref string, request RelearnRequest) (Relearnt, error) {
+	p.request = request
+	info, err := p.ask("relearn ", ref)
+	return Relearnt{Profile: info}, err
 }
 
 func (p *profiles) Record(ctx context.Context, ref string, w io.Writer) error {
@@ -90,7 +91,10 @@ func TestProfiles(t *testing.T) {
 		{"import a web/server", func() (ProfileInfo, error) { return c.ImportProfile(ctx, odd, []byte("\x00new")) }},
 		{"clone 7 to a web/server", func() (ProfileInfo, error) { return c.CloneProfile(ctx, "7", odd) }},
 		{"rollback a web/server", func() (ProfileInfo, error) { return c.RollbackProfile(ctx, odd) }},
-		{"relearn a web/server", func() (ProfileInfo, error) { return c.Relearn(ctx, odd, from, from.Add(time.Minute)) }},
+		{"relearn a web/server", func() (ProfileInfo, error) {
+			r, err := c.Relearn(ctx, odd, RelearnRequest{From: from, To: from.Add(time.Minute), AcceptLoss: 0.05})
+			return r.Profile, err
+		}},
 		{"delete a web/server", func() (ProfileInfo, error) { return kept, c.DeleteProfile(ctx, odd) }},
 		{"export a web/server", func() (ProfileInfo, error) {
 			file, err := c.ExportProfile(ctx, odd)
@@ -116,8 +120,8 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tc.asked, diff)
 		}
 	}
-	if want := [2]time.Time{from, from.Add(time.Minute)}; !b.span[0].Equal(want[0]) || !b.span[1].Equal(want[1]) {
-		t.Errorf("span %v; want %v", b.span, want)
+	if want := (RelearnRequest{From: from, To: from.Add(time.Minute), AcceptLoss: 0.05}); b.request != want {
+		t.Errorf("request %+v; want %+v", b.request, want)
 	}
 }
 
@@ -135,7 +139,7 @@ func TestProfilesFail(t *testing.T) {
 			"clone":    func() error { _, err := c.CloneProfile(ctx, "web", "db"); return err },
 			"rollback": func() error { _, err := c.RollbackProfile(ctx, "web"); return err },
 			"delete":   func() error { return c.DeleteProfile(ctx, "web") },
-			"relearn":  func() error { _, err := c.Relearn(ctx, "web", time.Time{}, time.Time{}); return err },
+			"relearn":  func() error { _, err := c.Relearn(ctx, "web", RelearnRequest{}); return err },
 			"record":   func() error { return c.Record(ctx, "web", time.Second, nil) },
 		} {
 			if err := call(); !errors.Is(err, want) || err.Error() != b.err.Error() {

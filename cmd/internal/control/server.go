@@ -103,7 +103,7 @@ func routes(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/domains/{ref}/relearn", func(w http.ResponseWriter, r *http.Request) {
 		var request RelearnRequest
 		if decode(w, r, &request) {
-			p, err := b.Relearn(r.PathValue("ref"), request.From, request.To)
+			p, err := b.Relearn(r.PathValue("ref"), request)
 			reply(w, p, err)
 		}
 	})

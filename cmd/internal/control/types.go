@@ -30,6 +30,10 @@ type DomainStatus struct {
 	Ledger Ledger  `json:"ledger"`
 	// Incidents are those that are open.
 	Incidents []Incident `json:"incidents,omitempty"`
+	// Anomalies are the newest times in which the domain was anomalous, the oldest first.
+	Anomalies []Anomaly `json:"anomalies,omitempty"`
+	// Drift is how far the domain has moved away from its profile; nil: not known yet.
+	Drift *Drift `json:"drift,omitempty"`
 	// BufferBytes is the memory of the domain's ring buffers.
 	BufferBytes uint64 `json:"buffer_bytes"`
 
@@ -117,12 +121,6 @@ type LearnRequest struct {
 	Units int `json:"units"` // 0: as configured
 }
 
-// RelearnRequest marks a span of a domain's units as normal.
-type RelearnRequest struct {
-	From time.Time `json:"from"`
-	To   time.Time `json:"to"`
-}
-
 // RecordRequest asks for a domain's trace.
 type RecordRequest struct {
 	Seconds float64 `json:"seconds"` // more than 0, at most a day's
@@ -143,7 +141,7 @@ type Ledger struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, loss, trace, reboots, identity or policy
+	Kind  string    `json:"kind"` // anomaly, drift, loss, trace, reboots, identity or policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }

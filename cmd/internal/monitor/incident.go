@@ -14,6 +14,7 @@ import (
 // The kinds of incident, a closed list.
 const (
 	incidentAnomaly  = "anomaly"  // the domain is anomalous
+	incidentDrift    = "drift"    // what the domain does has moved away from what its profile was learnt on
 	incidentLoss     = "loss"     // events are lost for long: what happens in the domain hides in it
 	incidentIdentity = "identity" // another process reports trace points under the domain's PID
 	incidentReboots  = "reboots"  // the guest boots again and again, and is not judged meanwhile

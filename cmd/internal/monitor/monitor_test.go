@@ -138,6 +138,12 @@ type bench struct {
 
 func newBench(t *testing.T, cfg config.Config) *bench {
 	t.Helper()
+	return newBenchOf(t, cfg, testSet)
+}
+
+// newBenchOf is a bench with another feature set.
+func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
+	t.Helper()
 	client, err := libvirt.Connect(testURI)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +153,7 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 		t.Fatalf("Running = %v, %v", domains, err)
 	}
 	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
-	b.Monitor = New(cfg, testSet, libsvm.Engine{}, silent())
+	b.Monitor = New(cfg, set, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
 	b.attach = func(libvirt.Domain, qemu.Process) (source, error) {
 		b.mu.Lock()

@@ -43,12 +43,12 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	for d, err := b.Domain(name); err == nil && d.Units.Seen < 100; d, err = b.Domain(name) {
 		time.Sleep(time.Millisecond)
 	}
-	if _, err := b.Relearn(name, job.Add(time.Hour), job.Add(2*time.Hour)); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "are remembered") {
+	if _, err := b.Relearn(name, marked(job.Add(time.Hour), job.Add(2*time.Hour))); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "are remembered") {
 		t.Errorf("Relearn of no unit = %v", err)
 	}
-	again, err := b.Relearn(name, job, job.Add(40*unit.Width))
-	if err != nil || again.Units != 100 || !again.InForce || !again.Previous {
-		t.Fatalf("Relearn = %+v, %v", again, err)
+	answer, err := b.Relearn(name, marked(job, job.Add(40*unit.Width)))
+	if again := answer.Profile; err != nil || again.Units != 100 || !again.InForce || !again.Previous {
+		t.Fatalf("Relearn = %+v, %v", answer, err)
 	}
 	b.source.put(batch{units: load(10, job.Add(1000*time.Second), 20, 0)})
 	b.await(stateNormal, "")
@@ -56,7 +56,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	if back, err := b.RollbackProfile(name); err != nil || back.Units != 60 || !back.InForce || !back.Created.Equal(first.Created) {
 		t.Errorf("RollbackProfile = %+v, %v", back, err)
 	}
-	if twice, err := b.Relearn(name, start.Add(-time.Hour), job.Add(40*unit.Width)); err != nil || twice.Units != 100 {
+	if twice, err := b.Relearn(name, marked(start.Add(-time.Hour), job.Add(40*unit.Width))); err != nil || twice.Profile.Units != 100 {
 		t.Errorf("Relearn with units that were learnt from already = %+v, %v; want each once", twice, err)
 	}
 
@@ -71,7 +71,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 	if _, err := b.Profile(name); !errors.Is(err, control.ErrNoProfile) {
 		t.Errorf("Profile of none = %v", err)
 	}
-	if _, err := b.Relearn(name, start, job); !errors.Is(err, control.ErrNoProfile) {
+	if _, err := b.Relearn(name, marked(start, job)); !errors.Is(err, control.ErrNoProfile) {
 		t.Errorf("Relearn of none = %v", err)
 	}
 
@@ -88,7 +88,7 @@ func TestProfilesOfARunningDomain(t *testing.T) {
 		t.Errorf("CloneProfile = %+v, %v", cloned, err)
 	}
 	b.await(stateStarting, reasonNoUnit)
-	if _, err := b.Relearn(name, start, job.Add(time.Hour)); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "are not kept") {
+	if _, err := b.Relearn(name, marked(start, job.Add(time.Hour))); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "are not kept") {
 		t.Errorf("Relearn of a profile from elsewhere = %v", err)
 	}
 	p.Fingerprint.QEMUBuild = "another"
@@ -184,9 +184,14 @@ func TestProfilesOfDomainsThatDoNotRun(t *testing.T) {
 			t.Errorf("ImportProfile of a bad file = %v; want it refused", err)
 		}
 	}
-	if _, err := m.Relearn(other, time.Time{}, time.Now()); !errors.Is(err, control.ErrNoDomain) {
+	if _, err := m.Relearn(other, marked(time.Time{}, time.Now())); !errors.Is(err, control.ErrNoDomain) {
 		t.Errorf("Relearn of a domain that does not run = %v", err)
 	}
+}
+
+// marked asks to relearn with a span.
+func marked(from, to time.Time) control.RelearnRequest {
+	return control.RelearnRequest{From: from, To: to, AcceptLoss: 0.05}
 }
 
 func errOf[T any](_ T, err error) error { return err }
@@ -245,7 +250,8 @@ func TestTrainingRows(t *testing.T) {
 	if err != nil || len(rows) != 60 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	again, rows, err := m.retrain(p, load(30, time.Unix(2e9, 0), 20, 0), m.cfg.Judging)
+	rows = merge(rows, load(30, time.Unix(2e9, 0), 20, 0))
+	again, err := m.retrain(p, rows, m.cfg.Judging)
 	if err != nil || again.Training.Units != 90 || len(rows) != 90 || again.Domain != p.Domain {
 		t.Errorf("retrained on %d rows: %v", len(rows), err)
 	}

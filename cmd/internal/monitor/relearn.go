@@ -20,78 +20,153 @@ const maxTraining = 43200
 
 // Relearn trains a domain's profile again with the remembered units of a span, control.Profiles (the paper's 5.2). Times are those of the
 // units, as watch shows them.
-func (m *Monitor) Relearn(ref string, from, to time.Time) (control.ProfileInfo, error) {
+func (m *Monitor) Relearn(ref string, request control.RelearnRequest) (control.Relearnt, error) {
 	d, err := m.Domain(ref)
 	if err != nil {
-		return control.ProfileInfo{}, err
+		return control.Relearnt{}, err
 	}
 	w := m.watcher(d.UUID)
 	if w == nil {
-		return control.ProfileInfo{}, fmt.Errorf("%.256s: %w", ref, control.ErrNoDomain)
+		return control.Relearnt{}, fmt.Errorf("%.256s: %w", ref, control.ErrNoDomain)
 	}
-	if !from.Before(to) {
-		return control.ProfileInfo{}, fmt.Errorf("%w: the span ends before it begins", control.ErrRefused)
-	}
-	marked, oldest, newest := w.recent.between(from, to)
-	switch {
-	case oldest.IsZero():
-		return control.ProfileInfo{}, fmt.Errorf("%w: no unit of domain %s is remembered yet", control.ErrRefused, d.Name)
-	case len(marked) == 0:
-		return control.ProfileInfo{}, fmt.Errorf("%w: no full unit without losses in that time (those from %s to %s are remembered)",
-			control.ErrRefused, oldest.Format(time.RFC3339), newest.Format(time.RFC3339))
+	span, err := w.span(d, request)
+	if err != nil {
+		return control.Relearnt{}, err
 	}
 	var old *model.Profile
 	var judging config.Judging
 	if err := w.ask(func() error { old, judging = w.judge.profile, w.judge.cfg.Judging; return nil }); err != nil {
-		return control.ProfileInfo{}, err
+		return control.Relearnt{}, err
 	}
 	if old == nil {
-		return control.ProfileInfo{}, fmt.Errorf("%.256s: %w in force: it is being learnt", ref, control.ErrNoProfile)
+		return control.Relearnt{}, fmt.Errorf("%.256s: %w in force: it is being learnt", ref, control.ErrNoProfile)
 	}
 	// Training takes its time, and units are judged on meanwhile.
-	p, rows, err := m.retrain(old, marked, judging)
+	again, answer, err := m.compare(old, span, judging)
 	if err != nil {
-		return control.ProfileInfo{}, err
+		return control.Relearnt{}, err
 	}
-	err = w.ask(func() error {
+	answer.Lost, answer.DryRun = lostAttacks(answer.Effect, request.AcceptLoss), request.DryRun
+	if request.DryRun || len(answer.Lost) > 0 {
+		answer.Profile = m.describe(again.profile)
+		return answer, nil
+	}
+	if err := w.replace(ref, old, again); err != nil {
+		return control.Relearnt{}, err
+	}
+	answer.Profile = m.changed("profile relearnt", again.profile)
+	return answer, nil
+}
+
+// marking is what an operator has marked as normal, and what else is remembered.
+type marking struct{ marked, others []unit.Unit }
+
+// span finds the units that a request marks.
+func (w *watcher) span(d control.DomainStatus, request control.RelearnRequest) (marking, error) {
+	from, to := request.From, request.To
+	switch {
+	case !(request.AcceptLoss >= 0 && request.AcceptLoss <= 1):
+		return marking{}, fmt.Errorf("%w: an accepted loss of %v is not a share of 0 to 1", control.ErrRefused, request.AcceptLoss)
+	case request.Incident != "" && (!from.IsZero() || !to.IsZero()):
+		return marking{}, fmt.Errorf("%w: either an incident or a span is marked", control.ErrRefused)
+	case request.Incident != "":
+		a, err := anomaly(d, request.Incident)
+		if err != nil {
+			return marking{}, err
+		}
+		from, to = a.Begin, a.End
+	}
+	if !from.Before(to) {
+		return marking{}, fmt.Errorf("%w: the span ends before it begins", control.ErrRefused)
+	}
+	found, oldest, newest := w.recent.between(from, to)
+	switch {
+	case oldest.IsZero():
+		return marking{}, fmt.Errorf("%w: no unit of domain %s is remembered yet", control.ErrRefused, d.Name)
+	case len(found) == 0:
+		return marking{}, fmt.Errorf("%w: no full unit without losses from %s to %s (those from %s to %s are remembered)", control.ErrRefused,
+			from.Format(time.RFC3339), to.Format(time.RFC3339), oldest.Format(time.RFC3339), newest.Format(time.RFC3339))
+	}
+	all, _, _ := w.recent.between(oldest, newest)
+	others := slices.DeleteFunc(all, func(u unit.Unit) bool {
+		start := time.Unix(0, u.Start)
+		return !start.Before(from) && !start.Add(unit.Width).After(to)
+	})
+	return marking{found, others}, nil
+}
+
+// relearnt is a profile that may be put in force, with the units that it was learnt from and the first profile of its chain.
+type relearnt struct {
+	profile, first *model.Profile
+	rows           []model.Row
+}
+
+// compare trains a profile again, and says what it does better and worse than the one before.
+func (m *Monitor) compare(old *model.Profile, span marking, judging config.Judging) (relearnt, control.Relearnt, error) {
+	learnt, err := trainingRows(m.store, old)
+	if err != nil {
+		return relearnt{}, control.Relearnt{}, err
+	}
+	first, err := m.store.First(old)
+	if err != nil {
+		return relearnt{}, control.Relearnt{}, fmt.Errorf("%w: %w (learn it anew with virtsentry learn)", control.ErrRefused, err)
+	}
+	rows := merge(learnt, span.marked)
+	p, err := m.retrain(old, rows, judging)
+	if err != nil {
+		return relearnt{}, control.Relearnt{}, err
+	}
+	known := make(map[int64]bool, len(learnt))
+	for _, r := range learnt {
+		known[r.Start] = true
+	}
+	others := slices.DeleteFunc(span.others, func(u unit.Unit) bool { return known[u.Start] })
+	var answer control.Relearnt
+	c := comparison{before: old, after: p, alarms: judging.AlarmsPerDay}
+	if answer.Effect, err = c.effect(learnt, rowsOf(span.marked), rowsOf(others)); err != nil {
+		return relearnt{}, control.Relearnt{}, err
+	}
+	answer.First, err = compareFirst(first, rows, judging.AlarmsPerDay)
+	return relearnt{profile: p, first: first, rows: rows}, answer, err
+}
+
+// replace puts a profile in force instead of the old one that it was learnt again from, which is kept.
+func (w *watcher) replace(ref string, old *model.Profile, again relearnt) error {
+	return w.ask(func() error {
 		if w.judge.profile != old {
 			return fmt.Errorf("%w: the profile was changed meanwhile; try again", control.ErrRefused)
 		}
-		if err := w.judge.suits(p); err != nil {
+		if err := w.judge.suits(again.profile); err != nil {
 			return err
 		}
-		if err := keepProfile(m.store, p, rows); err != nil {
+		if err := keepRelearnt(w.m.store, again.profile, again.rows, again.first); err != nil {
 			return told(ref, err)
 		}
-		err := w.judge.use(p)
+		err := w.judge.use(again.profile)
 		w.refresh()
 		return err
 	})
-	if err != nil {
-		return control.ProfileInfo{}, err
-	}
-	return m.changed("profile relearnt", p), nil
 }
 
-// retrain trains a profile from the units that an old one was learnt from and the marked ones.
-func (m *Monitor) retrain(old *model.Profile, marked []unit.Unit, judging config.Judging) (*model.Profile, []model.Row, error) {
-	rows, err := trainingRows(m.store, old)
-	if err != nil {
-		return nil, nil, err
-	}
-	rows = merge(rows, marked)
+// retrain trains a profile from the units that an old one was learnt from and marked ones.
+func (m *Monitor) retrain(old *model.Profile, rows []model.Row, judging config.Judging) (*model.Profile, error) {
 	p, err := model.Train(m.engine, model.Dataset{Features: old.Features, Rows: rows}, model.Options{
 		Domain: old.Domain, Catalogue: old.Catalogue, Fingerprint: old.Fingerprint, Created: time.Now(), Dropped: old.Training.Dropped,
 		Nu: judging.Nu, Gamma: judging.Gamma, Level: judging.Level,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", control.ErrRefused, err)
+		return nil, fmt.Errorf("%w: %w", control.ErrRefused, err)
 	}
-	return p, rows, nil
+	return p, nil
 }
 
 // keepProfile saves a profile with the units that it was learnt from.
 func keepProfile(store *model.Store, p *model.Profile, rows []model.Row) error {
+	return keepRelearnt(store, p, rows, nil)
+}
+
+// keepRelearnt is keepProfile of a profile that was relearnt, with the first one of the chain.
+func keepRelearnt(store *model.Store, p *model.Profile, rows []model.Row, first *model.Profile) error {
 	f := unit.File{Features: p.Features}
 	for _, r := range rows {
 		u := unit.Unit{Start: r.Start, Duration: int64(unit.Width), Counts: make([]uint64, len(r.Values))}
@@ -104,7 +179,7 @@ func keepProfile(store *model.Store, p *model.Profile, rows []model.Row) error {
 	if err := unit.Write(&units, f); err != nil {
 		return err
 	}
-	return store.SaveWithUnits(p, units.Bytes())
+	return store.SaveRelearnt(p, units.Bytes(), first)
 }
 
 // trainingRows reads the units that a profile was learnt from.

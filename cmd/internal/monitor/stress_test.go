@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 )
 
@@ -95,7 +96,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		case 3:
 			_, err = b.RollbackProfile(b.domain.UUID)
 		case 4:
-			_, err = b.Relearn(b.domain.UUID, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+			_, err = b.Relearn(b.domain.UUID, control.RelearnRequest{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)})
 		case 5:
 			err = b.DeleteProfile(b.domain.UUID)
 		}

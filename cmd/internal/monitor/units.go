@@ -64,6 +64,8 @@ func (w *watcher) unit(u unit.Unit) {
 			d.Alarm = &final
 		}
 	})
+	w.noteAnomaly(&report)
+	w.noteDrift(&report)
 	w.m.units.publish(report)
 }
 

@@ -68,6 +68,8 @@ type watcher struct {
 	said     time.Time // when the state was last announced; zero: never
 	again    time.Time // when it was last written again because somebody had changed it
 	open     incidents
+	past     anomalies
+	drift    driftWatch
 
 	mu  sync.Mutex           // guards now, and proc where others read it
 	now control.DomainStatus // what others may see
