@@ -109,10 +109,10 @@ func (d Domain) check() *problem {
 	l, j := d.Learning, d.Judging
 	// Conditions are written so that NaN is refused.
 	switch {
-	case l.Units < 30 || l.Units > 43200:
-		return wrong("learning.units", "%d is not between 30 (a minute) and 43200 (a day)", l.Units)
-	case l.MaxUnits < 0 || l.MaxUnits > 43200:
-		return wrong("learning.max_units", "%d is not between 0 (three times units) and 43200 (a day)", l.MaxUnits)
+	case l.Units < 30 || l.Units > mostUnits:
+		return wrong("learning.units", "%d is not between 30 (a minute) and %d (a day)", l.Units, mostUnits)
+	case l.MaxUnits < 0 || l.MaxUnits > mostUnits:
+		return wrong("learning.max_units", "%d is not between 0 (three times units) and %d (a day)", l.MaxUnits, mostUnits)
 	case l.Starting < 0 || l.Starting > Duration(24*time.Hour):
 		return wrong("learning.starting", "%v is not between 0 and a day", time.Duration(l.Starting))
 	case !(j.Nu >= 0 && j.Nu < 1):
@@ -121,8 +121,8 @@ func (d Domain) check() *problem {
 		return wrong("judging.gamma", "%v is not between 0 and 1e9", j.Gamma)
 	case !(j.Level >= 0 && j.Level < 1):
 		return wrong("judging.level", "%v is not between 0 and 1", j.Level)
-	case j.QuietUnits < 0 || j.QuietUnits > 43200:
-		return wrong("judging.quiet_units", "%d is not between 0 and 43200 (a day)", j.QuietUnits)
+	case j.QuietUnits < 0 || j.QuietUnits > mostUnits:
+		return wrong("judging.quiet_units", "%d is not between 0 and %d (a day)", j.QuietUnits, mostUnits)
 	}
 	if err := (model.DeciderConfig{AlarmsPerDay: j.AlarmsPerDay}).Validate(); err != nil {
 		return &problem{keys: []string{keyAlarms}, text: strings.TrimPrefix(err.Error(), "decider: ")}

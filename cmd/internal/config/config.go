@@ -58,10 +58,13 @@ type Learning struct {
 	Starting Duration `toml:"starting"`  // after the start of a guest, not learnt and not judged: booting is no service
 }
 
+// mostUnits are those of a day.
+const mostUnits = 43200
+
 // Most is how many units are gathered at most.
 func (l Learning) Most() int {
 	if l.MaxUnits == 0 {
-		return 3 * l.Units
+		return min(3*l.Units, mostUnits)
 	}
 	return max(l.Units, l.MaxUnits)
 }

@@ -225,3 +225,13 @@ func TestDropInsDirectory(t *testing.T) {
 		}
 	}
 }
+
+func TestMost(t *testing.T) {
+	for l, want := range map[Learning]int{
+		{Units: 300}: 900, {Units: 300, MaxUnits: 400}: 400, {Units: 300, MaxUnits: 90}: 300, {Units: 30000}: 43200, {Units: 43200}: 43200,
+	} {
+		if got := l.Most(); got != want {
+			t.Errorf("%+v: %d; want %d", l, got, want)
+		}
+	}
+}
