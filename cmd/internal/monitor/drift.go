@@ -11,6 +11,7 @@ import (
 const driftEvery = 30
 
 // driftWatch watches whether what a domain does moves away from what its profile was learnt on. The profile in force is never changed by it.
+// It begins anew with another profile, and when the daemon starts.
 type driftWatch struct {
 	profile *model.Profile
 	watch   *model.Drift

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,29 @@ func TestRelearnPeakLoad(t *testing.T) {
 	}
 	if first, err := m.store.First(again.profile); err != nil || !first.Created.Equal(old.Created) {
 		t.Errorf("the first of the relearnt: %+v, %v", first, err)
+	}
+}
+
+// What is said of simulated attacks is what is true of recorded ones.
+func TestEffectIsTrue(t *testing.T) {
+	features, usual := recorded(t, "normal-1")
+	_, later := recorded(t, "normal-2")
+	_, p := keptOf(t, features, usual)
+	effects, err := comparison{before: p, after: p}.attacks(rowsOf(later[:60]), nil) // as long as the recorded ones
+	if err != nil || len(effects) != 8 {
+		t.Fatalf("%+v, %v", effects, err)
+	}
+	for _, e := range effects {
+		_, attacked := recorded(t, "weak-"+e.Name)
+		found, err := anomalous(p, rowsOf(attacked), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		real := share(found, len(attacked))
+		t.Logf("%s: %.2f of the recorded units are found, %.2f of the simulated ones", e.Name, real, e.After)
+		if math.Abs(real-e.After) > 0.15 || e.Before != e.After {
+			t.Errorf("%s: %v of the recorded units, %+v", e.Name, real, e)
+		}
 	}
 }
 
