@@ -23,7 +23,7 @@ import (
 //     normal ones: nothing is learnt then.
 const (
 	// farOut is how many spreads under the median a score is far out. Of recordings of a guest whose load swings fourfold,
-	// with a warming up after boot in it, the lowest score of any normal unit is at 28, and the highest of those that tell of a weak
+	// with a warming up after boot in it, the lowest score of any normal unit is at 21, and the highest of those that tell of a weak
 	// attack at 60.
 	farOut = 40
 	// strayFar is the least distance of a far score, in costs of a single hit of what never was: a guest whose units
@@ -171,12 +171,10 @@ func distant(engine Engine, rows []Row, o Options) (scores []float64, stray floa
 	}
 	for half := range 2 {
 		for b := range trimBlocks {
-			from, to := (2*b+half)*n/(2*trimBlocks), (2*b+half+2)*n/(2*trimBlocks)
-			// Time is taken for a circle: the last block, shifted, goes on at the beginning.
-			near := func(i, guard int) bool { return ((i-from+guard)%n+n)%n < to-from+2*guard }
+			from, to := (2*b+half)*n/(2*trimBlocks), min((2*b+half+2)*n/(2*trimBlocks), n)
 			var train [][]float64
 			for i, r := range rows {
-				if !near(i, o.Guard) {
+				if i < from-o.Guard || i >= to+o.Guard {
 					train = append(train, r.Values)
 				}
 			}
@@ -190,10 +188,8 @@ func distant(engine Engine, rows []Row, o Options) (scores []float64, stray floa
 			view := View{Scaling: scaling, Machine: machine}
 			stray = max(stray, view.strayCost())
 			z := make([]float64, scaling.size())
-			for i, r := range rows {
-				if near(i, 0) {
-					scores[i] = min(scores[i], view.score(z, r.Values))
-				}
+			for i, r := range rows[from:to] {
+				scores[from+i] = min(scores[from+i], view.score(z, r.Values))
 			}
 		}
 	}
