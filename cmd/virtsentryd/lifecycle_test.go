@@ -33,7 +33,8 @@ func (s *stack) testLearn(t *testing.T) {
 	s.web.await(t, "normal")
 	s.within(t, "three events: starting, learning, normal", func() bool { return s.seen() >= 3 })
 	d, _ := s.web.status(t)
-	if !d.Profile || d.LearntUnits != learnt || d.Units.Lossy > 0 || d.Units.Late > 0 || d.BufferBytes == 0 {
+	// Units that stand far out are left out: at most a tenth.
+	if !d.Profile || d.LearntUnits > learnt || d.LearntUnits < learnt*9/10 || d.Units.Lossy > 0 || d.Units.Late > 0 || d.BufferBytes == 0 {
 		t.Errorf("status %+v; want a profile of %d units, nothing lost, and the memory of its buffers", d, learnt)
 	}
 	// What a unit counts is what the guest does: packets that it receives are seen as such.

@@ -129,7 +129,7 @@ func (s *stack) build(t *testing.T, command string, flags ...string) string {
 
 func (s *stack) writeConfig(t *testing.T) {
 	t.Helper()
-	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nstarting = %q\n[judging]\nquiet_units = 5\n"+
+	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nmax_units = %[4]d\nstarting = %q\n[judging]\nquiet_units = 5\n"+
 		"[profiles]\ndir = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
 		"[hooks]\ndir = %q\npokes = %q\n",
 		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, starting.String(), s.file("profiles"), s.file("control.sock"),
