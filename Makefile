@@ -7,7 +7,7 @@ DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh compare clean
+.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation clean
 
 all: build
 
@@ -61,6 +61,12 @@ fresh: deps
 TRACE ?= $(wildcard testdata/traces/*/)
 compare: build
 	@$(BIN)/virtsentry-lab compare $(TRACE)
+
+# The tables and figures of model/EVALUATION.md, from the recordings in testdata/units: some minutes.
+evaluation: build
+	@results=$$(mktemp) && trap 'rm -f "$$results"' EXIT && \
+		$(BIN)/virtsentry evaluation --page model/EVALUATION.md --results "$$results" testdata/units && \
+		CGO_ENABLED=0 $(GO) run ./model/evaluation/plots "$$results" model/evaluation/figures
 
 clean:
 	rm -rf $(BIN)

@@ -60,6 +60,7 @@ func command() *cobra.Command {
 	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
 	c.AddCommand(evalCommand())
 	c.AddCommand(featuresCommand())
+	c.AddCommand(evaluationCommand())
 	c.AddCommand(doctorCommand(client))
 	return c
 }
