@@ -56,6 +56,7 @@ lint: deps
 fresh: deps
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
+	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
 
 # Traces (directories) as virtsentry reads them and as babeltrace2 does, event for event.
 TRACE ?= $(wildcard testdata/traces/*/)
