@@ -64,6 +64,8 @@ type Data struct {
 	// Everyday is nil where it was not recorded.
 	Everyday *Everyday
 	Guests   []Guest
+	// SimulatedDays is how long the limits of rules are tried; 0: a hundred days.
+	SimulatedDays int
 }
 
 // engine is one that starts no further problem once the context has ended.

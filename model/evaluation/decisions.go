@@ -50,9 +50,12 @@ type sight struct {
 
 // decisions compares rules over the same verdicts, and cross-validates the default ones.
 func (d *Data) decisions(r *Results) error {
+	if len(d.corpora()) == 0 {
+		return nil
+	}
 	limits := make([]float64, len(sequences))
 	for i, s := range sequences {
-		limits[i] = limitFor(s.new())
+		limits[i] = limitFor(s.new(), d.SimulatedDays)
 		r.Decisions = append(r.Decisions, Decision{Name: s.name, Limit: &limits[i]})
 	}
 	r.Decisions = append(r.Decisions, Decision{Name: "state machine, of single units"}, Decision{Name: "**state machine and windows**"})

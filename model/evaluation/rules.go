@@ -100,7 +100,8 @@ func (h *hold) state() model.State {
 // statistic is what a rule watches: it is high where units are improbable.
 type statistic interface {
 	reset()
-	// add takes -ln p of the next unit. The statistic need not go on beyond limit, above which there is an alarm.
+	// add takes -ln p of the next unit. A statistic need not go on beyond limit, from which on there is an alarm, and below it need not be
+	// told but where the limit is infinite.
 	add(x, limit float64) float64
 }
 
@@ -123,14 +124,20 @@ type kth struct {
 
 func (s *kth) reset() { s.recent = s.recent[:0] }
 
-func (s *kth) add(x, _ float64) float64 {
+func (s *kth) add(x, limit float64) float64 {
 	if len(s.recent) == s.n {
 		copy(s.recent, s.recent[1:])
 		s.recent = s.recent[:s.n-1]
 	}
 	s.recent = append(s.recent, x)
-	if len(s.recent) < s.k {
-		return 0
+	count := 0
+	for _, x := range s.recent {
+		if x >= limit {
+			count++
+		}
+	}
+	if len(s.recent) < s.k || count < s.k && !math.IsInf(limit, 1) {
+		return 0 // below the limit is all that is asked
 	}
 	s.sorted = append(s.sorted[:0], s.recent...)
 	slices.Sort(s.sorted)
@@ -186,16 +193,16 @@ func (r *above) Observe(v model.Verdict, lossy bool) model.State {
 // unitsPerDay is the number of units in a day.
 const unitsPerDay = 43200
 
-// simulatedDays is how long a limit is tried.
+// simulatedDays is how long a limit is tried unless Data says otherwise.
 const simulatedDays = 100
 
 // limitFor finds the limit at which a statistic over independent p-values, uniform in (0, 1), raises
-// one alarm a day; it begins anew after each.
-func limitFor(s statistic) float64 {
+// one alarm a day in so many days; it begins anew after each.
+func limitFor(s statistic, days int) float64 {
 	low, high := 0.0, 60.0
 	for range 14 {
 		middle := (low + high) / 2
-		if simulatedAlarms(s, middle) > simulatedDays {
+		if moreAlarms(s, middle, days) {
 			low = middle
 		} else {
 			high = middle
@@ -204,18 +211,19 @@ func limitFor(s statistic) float64 {
 	return high
 }
 
-func simulatedAlarms(s statistic, limit float64) int {
+// moreAlarms says whether there are more alarms than days.
+func moreAlarms(s statistic, limit float64, days int) bool {
 	random := rand.New(rand.NewPCG(2026, 11))
 	alarms := 0
 	s.reset()
-	for range simulatedDays * unitsPerDay {
-		if s.add(random.ExpFloat64(), limit) >= limit {
-			alarms++
-			if alarms > simulatedDays {
-				return alarms
-			}
-			s.reset()
+	for range days * unitsPerDay {
+		if s.add(random.ExpFloat64(), limit) < limit {
+			continue
 		}
+		if alarms++; alarms > days {
+			return true
+		}
+		s.reset()
 	}
-	return alarms
+	return false
 }

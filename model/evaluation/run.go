@@ -29,6 +29,9 @@ func Run(ctx context.Context, d *Data) (*Results, error) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	run := *d
 	run.Engine = engine{ctx, d.Engine}
+	if run.SimulatedDays == 0 {
+		run.SimulatedDays = simulatedDays
+	}
 	// The longest first.
 	for _, part := range []struct {
 		name string

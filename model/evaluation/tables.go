@@ -270,17 +270,19 @@ func (r *Results) raisedTable() string {
 	t := &table{header: []string{"rule"}}
 	for _, d := range r.Decisions {
 		row := []string{d.Name}
-		for _, x := range d.Results {
+		for i, x := range d.Results {
+			if r.Decisions[0].Results[i].Raised == nil {
+				continue // in-sample
+			}
 			limit, e := fmt.Sprintf("%.2f", x.Limit), x.Raised
-			if d.Limit == nil && x.HeldOut.FalseAlarms == 0 {
+			if d.Limit == nil {
 				limit, e = "as it is", x.Result
 			}
-			switch {
-			case e != nil:
-				row = append(row, limit, figure(*e.MedianSequenceFMeasure)+", "+figure(*e.MinSequenceFMeasure), delays(e))
-			case slices.ContainsFunc(r.Decisions[0].Results, func(first DecisionResult) bool { return first.Corpus == x.Corpus && first.Raised != nil }):
-				row = append(row, "–", "–", "–") // a rule that raised a false alarm, and has no limit
+			if d.Limit == nil && x.HeldOut.FalseAlarms > 0 {
+				row = append(row, "–", "–", "–") // it has no limit to be raised
+				continue
 			}
+			row = append(row, limit, figure(*e.MedianSequenceFMeasure)+", "+figure(*e.MinSequenceFMeasure), delays(e))
 		}
 		if len(row) > 1 {
 			t.rows = append(t.rows, row)
