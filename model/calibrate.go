@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // Calibration says which scores are ordinary for a guest, from scores of normal
@@ -76,16 +77,28 @@ func (c *Calibration) Tail(score float64) float64 {
 
 // heldOut returns a score for each of rows, sums of so many units, from a machine that was trained on no unit
 // within guard of those of the row's block.
+//
+// Of single units a block is a stretch of time, the longer the better: that a load was never seen is what
+// its scores are to tell. Of windows of several units it is the same part of each of the pieces that the training has. A peak load that an
+// operator marked as normal besides (the paper's 5.2) would, held out as a whole, be so far from all other windows that
+// nothing weak could stand out any more.
 func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error) {
 	scores := make([]float64, 0, len(rows))
 	guard := int64(o.Guard+units-1) * int64(Width)
+	cut := [][]Row{rows}
+	if units > 1 {
+		cut = pieces(rows)
+	}
 	for f := range o.Folds {
-		block := rows[f*len(rows)/o.Folds : (f+1)*len(rows)/o.Folds]
-		from, to := block[0].Start-guard, block[len(block)-1].Start+guard
+		var block []Row
 		var train [][]float64
-		for _, r := range rows {
-			if r.Start < from || r.Start > to {
-				train = append(train, r.Values)
+		for _, piece := range cut {
+			part := piece[f*len(piece)/o.Folds : (f+1)*len(piece)/o.Folds]
+			block = append(block, part...)
+			for _, r := range piece {
+				if len(part) == 0 || r.Start < part[0].Start-guard || r.Start > part[len(part)-1].Start+guard {
+					train = append(train, r.Values)
+				}
 			}
 		}
 		if len(train) < 2 {
@@ -102,6 +115,32 @@ func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error)
 		}
 	}
 	return scores, nil
+}
+
+const (
+	// apiece is the time between units of two pieces of a training.
+	apiece = 10 * time.Minute
+	// leastPiece is the least number of units in a piece.
+	leastPiece = 50
+)
+
+// pieces divides rows where time passed between them, as between what was learnt first and what was marked as normal later.
+// What is too short to be one by itself belongs to the piece before it.
+func pieces(rows []Row) [][]Row {
+	var cut [][]Row
+	first := 0
+	for i := 1; i <= len(rows); i++ {
+		if i < len(rows) && rows[i].Start-rows[i-1].Start < int64(apiece) {
+			continue
+		}
+		if i-first < leastPiece && len(cut) > 0 {
+			cut[len(cut)-1] = rows[first-len(cut[len(cut)-1]) : i]
+		} else {
+			cut = append(cut, rows[first:i])
+		}
+		first = i
+	}
+	return cut
 }
 
 // To what part of a scale unit support vectors are told, and scores: more digits say nothing, and would take most of a

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -175,5 +176,39 @@ func TestGuardRespectsGaps(t *testing.T) {
 	want := []int{39, 38, 39, 39, 39, 50}
 	if !slices.Equal(rows, want) {
 		t.Errorf("engine was given %v rows, want %v", rows, want)
+	}
+}
+
+// A training falls into pieces where time passed; what is too short belongs to the one before, and nothing is lost.
+func TestPieces(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		gaps map[int]time.Duration // before the row
+		want []int
+	}{
+		{"one", nil, []int{200}},
+		{"a short gap", map[int]time.Duration{100: time.Minute}, []int{200}},
+		{"marked later", map[int]time.Duration{120: time.Hour}, []int{120, 80}},
+		{"too short", map[int]time.Duration{180: time.Hour}, []int{200}},
+		{"short ones between", map[int]time.Duration{60: time.Hour, 70: time.Hour, 80: time.Hour}, []int{80, 120}},
+		{"the first is short", map[int]time.Duration{10: time.Hour}, []int{10, 190}},
+	} {
+		rows, now := make([]Row, 200), int64(0)
+		for i := range rows {
+			now += int64(Width) + int64(tc.gaps[i])
+			rows[i].Start = now
+		}
+		var got []int
+		first := 0
+		for _, p := range pieces(rows) {
+			got = append(got, len(p))
+			if p[0].Start != rows[first].Start {
+				t.Errorf("%s: a piece does not begin where the one before ended", tc.name)
+			}
+			first += len(p)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: pieces of %v units, want %v", tc.name, got, tc.want)
+		}
 	}
 }
