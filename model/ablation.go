@@ -72,7 +72,7 @@ func (v *Variant) learn(p *pupil, d Dataset, scale Scale) error {
 	var err error
 	switch scale {
 	case ScaleResiduals:
-		if v.profile, err = Train(p.engine, d, p.asked); err == nil {
+		if v.profile, err = TrainTrimmed(p.engine, d, p.asked); err == nil {
 			v.judge = profileJudge{v.profile.Sequence(v.alarms)}
 		}
 	case ScaleLog, ScaleRaw:

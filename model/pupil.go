@@ -85,14 +85,7 @@ func (p *pupil) fit(d Dataset) (unitJudge, error) {
 	if p.method == MethodPaper {
 		return fitPaper(p.engine, d, *p.paper, p.filled)
 	}
-	o := p.asked
-	setDefault(&o.Trim, TrimShare)
-	profile, err := Train(p.engine, d, o)
-	if far := (*FarOutError)(nil); errors.As(err, &far) {
-		// The daemon refuses; here all of the units were said to be normal.
-		o.Trim = 0
-		profile, err = Train(p.engine, d, o)
-	}
+	profile, err := TrainTrimmed(p.engine, d, p.asked)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -109,6 +110,18 @@ func (t Training) checkTrimmed() error {
 		end = s.To
 	}
 	return nil
+}
+
+// TrainTrimmed is [Train] that leaves out what stands far out, up to [TrimShare] unless Options.Trim says otherwise. It is for units that were said to be
+// normal: where more than that stands far out, and the daemon would refuse, all of them are learnt from.
+func TrainTrimmed(engine Engine, d Dataset, o Options) (*Profile, error) {
+	setDefault(&o.Trim, TrimShare)
+	profile, err := Train(engine, d, o)
+	if far := (*FarOutError)(nil); errors.As(err, &far) {
+		o.Trim = 0
+		profile, err = Train(engine, d, o)
+	}
+	return profile, err
 }
 
 // trim finds the spans of rows that are to be left out. The error is a *[FarOutError], or an engine's.

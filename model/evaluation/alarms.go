@@ -58,16 +58,30 @@ func (d *Data) everyday(r *Results) error {
 		if last := d.Everyday.Recording.Units[len(d.Everyday.Recording.Units)-1].Start; last < until {
 			break
 		}
-		p, err := d.learn([]model.Recording{d.Everyday.Recording}, until)
-		if err != nil {
-			return fmt.Errorf("learn its first %v: %w", span, err)
-		}
-		if err := d.watchEveryday(r, fmt.Sprintf("its first %.0f minutes", span.Minutes()), p, until); err != nil {
-			return err
+		left := 0
+		for _, all := range []bool{false, true} {
+			p, err := d.learn([]model.Recording{d.Everyday.Recording}, until, all)
+			if err != nil {
+				return fmt.Errorf("learn its first %v: %w", span, err)
+			}
+			learnt := fmt.Sprintf("its first %.0f minutes", span.Minutes())
+			switch {
+			case !all:
+				if left = p.Training.TrimmedUnits(); left > 0 {
+					learnt += fmt.Sprintf(", %d units left out", left)
+				}
+			case left == 0:
+				continue // the same
+			default:
+				learnt += ", nothing left out"
+			}
+			if err := d.watchEveryday(r, learnt, p, until); err != nil {
+				return err
+			}
 		}
 	}
 	if train := d.recordings(SetDefault, "train"); len(train) > 0 {
-		p, err := d.learn(train, 0)
+		p, err := d.learn(train, 0, false)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (d *Data) explanations(r *Results) error {
 			for _, recording := range set.of(name) {
 				if p == nil {
 					var err error
-					if p, err = d.learn(train, 0); err != nil {
+					if p, err = d.learn(train, 0, false); err != nil {
 						return err
 					}
 				}

@@ -64,8 +64,8 @@ func (d *Data) watch(p *model.Profile, r model.Recording, from int64) (watched, 
 	return w, nil
 }
 
-// learn trains a profile from the units of recordings up to a time (0: all).
-func (d *Data) learn(recordings []model.Recording, until int64) (*model.Profile, error) {
+// learn trains a profile from the units of recordings up to a time (0: all), as the daemon does, or with nothing left out.
+func (d *Data) learn(recordings []model.Recording, until int64, all bool) (*model.Profile, error) {
 	var features []string
 	for _, r := range recordings {
 		for _, name := range r.Features {
@@ -84,5 +84,8 @@ func (d *Data) learn(recordings []model.Recording, until int64) (*model.Profile,
 			data.Rows = append(data.Rows, model.Row{Start: u.Start, Values: columns.Apply(nil, u.Counts)})
 		}
 	}
-	return model.Train(d.Engine, data, model.Options{})
+	if all {
+		return model.Train(d.Engine, data, model.Options{})
+	}
+	return model.TrainTrimmed(d.Engine, data, model.Options{})
 }
