@@ -41,8 +41,7 @@ func (d *Data) transfer(r *Results) error {
 	return nil
 }
 
-// hit leaves out the columns that no recording has a hit in: they change nothing, and a wide set has more than a
-// profile may.
+// hit leaves out the columns that no recording has a hit in: they change nothing but the time it takes.
 func hit(all Recordings) Recordings {
 	seen := map[string]bool{}
 	for _, r := range all {
