@@ -41,7 +41,7 @@ Kinds of guest (--variant):
 	f.BoolVar(&cfg.DefineOnly, "define-only", false, "define the guest but do not start it")
 	f.IntVar(&cfg.MemoryMiB, "memory", 768, "the guest's memory in MiB")
 	f.StringVar(&cfg.Variant, "variant", lab.DefaultVariant, variantHelp("kind of the first guest"))
-	f.StringVar(&cfg.QEMU, "qemu", "", "QEMU binary (default: built from packaging/qemu)")
+	f.StringVar(&cfg.QEMU, "qemu", "", "QEMU binary, or stock: the distribution's own (default: built from packaging/qemu)")
 	f.StringVar(&cfg.Image, "image", "", "directory of the guest's image (default: built from packaging/lab/image)")
 	f.StringVar(&cfg.Checkout, "checkout", "", "source tree (default: found from the working directory)")
 	f.StringVar(&cfg.Accel, "accel", "tcg", "accelerator of all guests of the lab: tcg or kvm")
@@ -98,12 +98,18 @@ func printStatus(w io.Writer, s lab.Status) error {
 	fmt.Fprintf(tw, "libvirt\t%s\t%s\n", yes[s.Libvirtd], s.URI)
 	fmt.Fprintf(tw, "namespace\t%s\t%s\n", yes[s.NetnsUp], s.Netns)
 	fmt.Fprintf(tw, "lttng-sessiond\t%s\n", yes[s.Sessiond])
+	if s.QEMU != "" {
+		fmt.Fprintf(tw, "QEMU\t%s\t%s\n", map[bool]string{true: "with UST trace points", false: "without UST trace points"}[s.UST], s.QEMU)
+	}
 	for _, g := range s.Guests {
 		what := "shut off"
 		if g.Running {
 			what = fmt.Sprintf("running, process %d, web page answers: %s", g.PID, yes[g.Web])
 		}
 		fmt.Fprintf(tw, "guest %s\t%s\t%s\n", g.Name, g.Addr, what)
+		if g.Driver != "" {
+			fmt.Fprintf(tw, "network of %s\t%s\tmoves its packets\n", g.Name, map[bool]string{true: "vhost-net", false: "QEMU"}[g.Driver == lab.DriverVhost])
+		}
 	}
 	for _, p := range s.Procs {
 		fmt.Fprintf(tw, "process %d\t%s\n", p.PID, p.Name)

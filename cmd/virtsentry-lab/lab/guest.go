@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // a name-based UUID, no secret
 	"errors"
@@ -23,6 +24,8 @@ type GuestDef struct {
 	Addr      netip.Addr `json:"address"`
 	MemoryMiB int        `json:"memory_mib"`
 	Variant   string     `json:"variant,omitempty"` // DefaultVariant if empty
+	// Driver is what moves the packets of a virtio network card: DriverQEMU or DriverVhost. It is chosen when the guest is defined.
+	Driver string `json:"driver,omitempty"`
 }
 
 // connect opens a connection to the lab's libvirtd. The caller closes it.
@@ -101,6 +104,13 @@ func (l *Lab) define(ctx context.Context, st *state, g GuestDef) error {
 	if g.Addr, err = chooseAddr(st.Guests, g); err != nil {
 		return fmt.Errorf("define guest %s: %w", g.Name, err)
 	}
+	ust, err := hasUST(st.QEMU)
+	if err != nil {
+		return fmt.Errorf("define guest %s: %w", g.Name, err)
+	}
+	if g.Driver, err = networkDriver(ust, v.nic, vhostNet); err != nil {
+		return fmt.Errorf("define guest %s: %w", g.Name, err)
+	}
 	text, err := l.guestXML(st, g)
 	if err != nil {
 		return err
@@ -169,7 +179,7 @@ func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 	sum := sha1.Sum([]byte(l.name + "/" + g.Name)) //nolint:gosec // as above
 	text, err := render("guest.xml", map[string]any{
 		"Accel": st.Accel, "Name": g.Name, "UUID": formatUUID([16]byte(sum[:16]), 5), "MemoryMiB": g.MemoryMiB,
-		"Machine": v.machine, "VCPUs": v.vcpus, "DiskBus": v.disk, "DiskTarget": v.target(), "NIC": v.nic,
+		"Machine": v.machine, "VCPUs": v.vcpus, "DiskBus": v.disk, "DiskTarget": v.target(), "NIC": v.nic, "Driver": cmp.Or(g.Driver, DriverQEMU),
 		"Kernel":   filepath.Join(l.diskDir(), "vmlinuz"),
 		"Initrd":   filepath.Join(l.diskDir(), "initrd.img"),
 		"Cmdline":  guestCmdline(v.root(), g.Addr, g.Name),

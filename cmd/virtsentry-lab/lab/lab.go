@@ -49,7 +49,7 @@ var ErrNotUp = errors.New("the lab is not up")
 // Config says which lab to make.
 type Config struct {
 	Dir        string             // runtime directory, DefaultDir if empty
-	QEMU       string             // QEMU binary; built by the checkout's recipe if empty
+	QEMU       string             // QEMU binary, or StockQEMU; built by the checkout's recipe if empty
 	Image      string             // directory of the guest's image; built if empty
 	Checkout   string             // source tree with the recipes; found from the working directory if empty
 	Guest      string             // first guest, DefaultGuest if empty

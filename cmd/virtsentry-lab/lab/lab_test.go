@@ -124,6 +124,10 @@ func TestGuestXML(t *testing.T) {
 	if kvm.UUID != tcg.UUID || kvm.Type != "kvm" {
 		t.Errorf("the same guest under KVM: type %s, UUID %s; want kvm, %s", kvm.Type, kvm.UUID, tcg.UUID)
 	}
+	vhost := read(&state{Accel: "tcg"}, GuestDef{Name: "web", Addr: WebAddr, MemoryMiB: 768, Driver: DriverVhost})
+	if vhost.Net.Name != "vhost" {
+		t.Errorf("with vhost-net the card's driver is %q", vhost.Net.Name)
+	}
 	long := read(&state{}, GuestDef{Name: "a-name-too-long-for-a-tap", Addr: WebAddr, MemoryMiB: 768})
 	if len(long.Tap.Dev) > 15 {
 		t.Errorf("tap device %q is longer than the kernel allows", long.Tap.Dev)

@@ -75,10 +75,14 @@ func (l *Lab) buildRecipe(ctx context.Context, checkout string, recipe ...string
 
 // resolveParts finds or builds the QEMU and the image that cfg wants.
 func (l *Lab) resolveParts(ctx context.Context, cfg *Config) (err error) {
-	if cfg.QEMU == "" {
-		if cfg.QEMU, err = l.buildRecipe(ctx, cfg.Checkout, "packaging/qemu/build"); err != nil {
-			return err
-		}
+	switch cfg.QEMU {
+	case "":
+		cfg.QEMU, err = l.buildRecipe(ctx, cfg.Checkout, "packaging/qemu/build")
+	case StockQEMU:
+		cfg.QEMU, err = findStock()
+	}
+	if err != nil {
+		return err
 	}
 	if !isFile(cfg.QEMU) {
 		return fmt.Errorf("find QEMU: %s is no file", cfg.QEMU)

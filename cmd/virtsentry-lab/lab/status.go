@@ -21,6 +21,7 @@ type Status struct {
 	Libvirtd bool          `json:"libvirtd"` // it answers
 	Sessiond bool          `json:"sessiond"` // one answers, ours or the host's
 	QEMU     string        `json:"qemu,omitempty"`
+	UST      bool          `json:"ust"` // that QEMU has UST trace points
 	Guests   []GuestStatus `json:"guests"`
 	Procs    []Proc        `json:"processes"` // all that live in the lab now
 }
@@ -46,6 +47,11 @@ func (l *Lab) Status(ctx context.Context) (Status, error) {
 	}
 	s.NetnsUp = ino != 0
 	s.QEMU = st.QEMU
+	if st.QEMU != "" {
+		if s.UST, err = hasUST(st.QEMU); err != nil {
+			return s, err
+		}
+	}
 	if procs, err := l.residents(ino); err != nil {
 		return s, err
 	} else if procs != nil {
