@@ -50,8 +50,8 @@ func (b Buckets) Range(i int) (lo, hi uint64) {
 	return lo, lo + 1<<(octave-b.shift()) - 1
 }
 
-// label returns the bucket's part of a column's name.
-func (b Buckets) label(i int) string {
+// Label returns bucket i's part of a column's name: "=64-71", "<32", ">=65536".
+func (b Buckets) Label(i int) string {
 	lo, hi := b.Range(i)
 	switch {
 	case i == 0:
@@ -64,8 +64,8 @@ func (b Buckets) label(i int) string {
 	return fmt.Sprintf("=%d-%d", lo, hi)
 }
 
-// words returns the bucket's range in plain words.
-func (b Buckets) words(i int) string {
+// Words returns bucket i's range in plain words: "64 to 71 bytes".
+func (b Buckets) Words(i int) string {
 	lo, hi := b.Range(i)
 	if b.Unit == unitNS {
 		hi++ // from one duration to the next, since a nanosecond does not show

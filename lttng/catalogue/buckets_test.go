@@ -32,7 +32,7 @@ func TestBuckets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		i := b.Index(tt.v)
-		if diff := cmp.Diff(tt.want, row{i, b.label(i), b.words(i)}); diff != "" {
+		if diff := cmp.Diff(tt.want, row{i, b.Label(i), b.Words(i)}); diff != "" {
 			t.Errorf("%d (-want +got):\n%s", tt.v, diff)
 		}
 	}
@@ -55,7 +55,7 @@ func TestBucketWords(t *testing.T) {
 		{Buckets{Unit: unitNS, PerOctave: 2, Min: 512, Max: 1 << 30}, 1 << 40, "1.07 s and more"},
 	}
 	for _, tt := range tests {
-		if got := tt.b.words(tt.b.Index(tt.v)); got != tt.want {
+		if got := tt.b.Words(tt.b.Index(tt.v)); got != tt.want {
 			t.Errorf("%d: %q, want %q", tt.v, got, tt.want)
 		}
 	}

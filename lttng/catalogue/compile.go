@@ -140,7 +140,7 @@ func (s *Set) addSizes(f *feature, e *Entry, name, queue, value string) error {
 		what = "gap"
 	}
 	for i := range e.Buckets.Count() {
-		c := Column{name + ":" + what + e.Buckets.label(i), name, f.Subsystem, template(f.Words, queue, value, e.Buckets.words(i))}
+		c := Column{name + ":" + what + e.Buckets.Label(i), name, f.Subsystem, template(f.Words, queue, value, e.Buckets.Words(i))}
 		if err := s.column(c); err != nil {
 			return err
 		}

@@ -1,0 +1,4 @@
+package probe
+
+// kvmColumns returns what [KVM] counts.
+func kvmColumns() []Column { return nil }

@@ -1,0 +1,4 @@
+package probe
+
+// syscallsColumns returns what [Syscalls] counts.
+func syscallsColumns() []Column { return nil }

@@ -1,0 +1,238 @@
+package kernel
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
+)
+
+// sketchBits is SKETCH_BITS of bpf/tap.bpf.c, and a sketch as it is there: the number of its unit; bits for ports and for peers received,
+// and for ports and for peers sent.
+const (
+	sketchBits  = 4096
+	sketchBytes = 8 + 4*sketchBits/8
+)
+
+// tapped is a device with programs on it.
+type tapped struct {
+	TapDevice
+	present func() (bool, error) // whether it still has them
+	close   func() error
+	gone    bool
+}
+
+// taps are the devices of a domain.
+type taps struct {
+	devices  []tapped
+	sketches counts // nil without headers
+}
+
+// attachTap attaches the programs of [probe.Tap].
+func attachTap(t Target, o Options) (instrument, error) {
+	in, err := attachTaps(t, o, attachTCX)
+	if errors.Is(err, ErrUnsupported) {
+		in, err = attachTaps(t, o, attachPacketSocket)
+	}
+	return in, err
+}
+
+// attachTaps attaches programs to all devices by one way: all of them, or none.
+func attachTaps(t Target, o Options, attach func(*ebpf.Collection, TapDevice) (tapped, error)) (instrument, error) {
+	if len(t.Taps) == 0 {
+		return instrument{}, fmt.Errorf("the domain has no tap device: %w", ErrGone)
+	}
+	spec, err := loadTap()
+	if err != nil {
+		return instrument{}, fmt.Errorf("read the programs: %w", err)
+	}
+	if err := setHeaders(spec, o.Headers); err != nil {
+		return instrument{}, err
+	}
+	c, err := loadSpec(spec, len(probe.Tap.Columns()))
+	if err != nil {
+		return instrument{}, err
+	}
+	var all taps
+	for _, d := range t.Taps {
+		one, err := attach(c, d)
+		if err != nil {
+			c.Close()
+			return instrument{}, errors.Join(explain("attach to "+d.Name, err), all.detach())
+		}
+		one.TapDevice = d
+		all.devices = append(all.devices, one)
+	}
+	in := exclusive(c)
+	for _, p := range c.Programs {
+		in.programs = append(in.programs, p)
+	}
+	in.detach, in.detail, in.refresh = all.detach, all.detail, all.refresh
+	if o.Headers {
+		all.sketches = c.Maps["sketches"]
+		in.derive = all.derive
+	}
+	return in, nil
+}
+
+// setHeaders tells the programs whether to look at headers.
+func setHeaders(spec *ebpf.CollectionSpec, headers bool) error {
+	var seed [4]byte
+	_, _ = rand.Read(seed[:]) // it never fails
+	on := uint32(1)
+	if !headers {
+		on, spec.Maps["sketches"].MaxEntries = 0, 1
+	}
+	return errors.Join(spec.Variables["headers"].Set(on), spec.Variables["seed"].Set(binary.NativeEndian.Uint32(seed[:])))
+}
+
+// attachTCX attaches to both directions by tcx, which kernels have from 6.6 on.
+func attachTCX(c *ebpf.Collection, d TapDevice) (tapped, error) {
+	var links []link.Link
+	closeAll := func() (err error) {
+		for _, l := range links {
+			err = errors.Join(err, l.Close())
+		}
+		return err
+	}
+	for _, way := range []struct {
+		program string
+		attach  ebpf.AttachType
+	}{{"sent", ebpf.AttachTCXIngress}, {"received", ebpf.AttachTCXEgress}} {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: d.Index, Program: c.Programs[way.program], Attach: way.attach})
+		if err != nil {
+			return tapped{}, errors.Join(err, closeAll())
+		}
+		links = append(links, l)
+	}
+	present := func() (bool, error) {
+		info, err := links[0].Info()
+		if err != nil {
+			return false, err
+		}
+		tcx := info.TCX()
+		return tcx != nil && tcx.Ifindex != 0, nil // it is set to 0 when the device goes
+	}
+	return tapped{present: present, close: closeAll}, nil
+}
+
+// attachPacketSocket attaches to both directions by the filter of a packet socket, which takes no packet. It needs CAP_NET_RAW. The kernel makes a
+// second head (not a second payload) for each packet that the guest receives.
+func attachPacketSocket(c *ebpf.Collection, d TapDevice) (tapped, error) {
+	// Without a protocol it gets nothing until it is bound.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return tapped{}, fmt.Errorf("open a packet socket (CAP_NET_RAW): %w", err)
+	}
+	socket := tapped{close: func() error { return unix.Close(fd) }}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.Programs["both"].FD()); err != nil {
+		return tapped{}, errors.Join(fmt.Errorf("set the filter of a packet socket: %w", err), socket.close())
+	}
+	const all = uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8) // in network order
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: d.Index}); err != nil {
+		return tapped{}, errors.Join(fmt.Errorf("bind a packet socket: %w", err), socket.close())
+	}
+	socket.present = func() (bool, error) {
+		a, err := unix.Getsockname(fd)
+		if err != nil {
+			return false, err
+		}
+		l, ok := a.(*unix.SockaddrLinklayer)
+		return ok && l.Ifindex > 0, nil // it is set to -1 when the device goes
+	}
+	return socket, nil
+}
+
+// refresh looks which devices are gone. It returns an error once all of them are.
+func (t *taps) refresh() error {
+	left := 0
+	for i := range t.devices {
+		d := &t.devices[i]
+		present, err := d.present()
+		if err != nil {
+			return fmt.Errorf("look for %s: %w", d.Name, err)
+		}
+		d.gone = !present
+		if present {
+			left++
+		}
+	}
+	if left == 0 {
+		return fmt.Errorf("%s: %w", t.names(true), ErrGone)
+	}
+	return nil
+}
+
+// detail names the devices.
+func (t *taps) detail() string {
+	here, gone := t.names(false), t.names(true)
+	if gone == "" {
+		return here
+	}
+	return strings.TrimPrefix(here+"; gone: "+gone, "; ")
+}
+
+// names names the devices that are gone, or those that are not.
+func (t *taps) names(gone bool) string {
+	var names []string
+	for _, d := range t.devices {
+		if d.gone == gone {
+			names = append(names, d.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (t *taps) detach() (err error) {
+	for _, d := range t.devices {
+		err = errors.Join(err, d.close())
+	}
+	return err
+}
+
+// derive estimates how many ports and peers there were in a unit.
+func (t *taps) derive(number int64, counts []uint64) error {
+	b, err := t.sketches.LookupBytes(uint32(number % slots))
+	if err != nil {
+		return fmt.Errorf("read ports and peers: %w", err)
+	}
+	var sum [sketchBytes - 8]byte
+	for ; len(b) >= sketchBytes; b = b[sketchBytes:] {
+		if binary.NativeEndian.Uint64(b) != uint64(number) {
+			continue // that CPU has seen nothing in this unit
+		}
+		for i, v := range b[8:sketchBytes] {
+			sum[i] |= v
+		}
+	}
+	const bytes = sketchBits / 8
+	each := len(probe.TapHeaders)
+	for direction := range 2 {
+		at := 2*probe.TapLengths.Count() + direction*each + each - 2
+		bits := sum[direction*2*bytes:]
+		counts[at] = distinct(bits[:bytes])
+		counts[at+1] = distinct(bits[bytes : 2*bytes])
+	}
+	return nil
+}
+
+// distinct estimates how many values have set the bits of a bitmap, by linear counting (K.-Y. Whang, B. T. Vander-Zanden, H. M. Taylor, A
+// Linear-Time Probabilistic Counting Algorithm for Database Applications, ACM TODS 15(2), 1990). A full bitmap counts as if one bit
+// was left.
+func distinct(bitmap []byte) uint64 {
+	m := float64(8 * len(bitmap))
+	zero := 0
+	for _, b := range bitmap {
+		zero += 8 - bits.OnesCount8(b)
+	}
+	return uint64(math.Round(m * math.Log(m/math.Max(float64(zero), 1))))
+}
