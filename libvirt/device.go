@@ -15,6 +15,8 @@ type Device struct {
 	Type string // bus, model or driver: virtio, e1000e, sata, ...
 	// Unseen says why QEMU itself does not see what passes through the device, so that none of QEMU's trace points does; empty: it does.
 	Unseen string
+	// Tap says that its packets pass a tap or macvtap device of the host, on which they can be seen.
+	Tap bool
 }
 
 // Hardware is what a domain's guest runs on.
@@ -115,7 +117,9 @@ func networkInterface(i int, x libvirtxml.DomainInterface, hasVhostNet bool) Dev
 	if x.Driver != nil {
 		driver = x.Driver.Name
 	}
-	switch s := x.Source; {
+	s := x.Source
+	d.Tap = s != nil && (s.Network != nil || s.Bridge != nil || s.Ethernet != nil || s.Direct != nil)
+	switch {
 	case s != nil && (s.Hostdev != nil || s.VDPA != nil || s.VHostUser != nil):
 		d.Unseen = "its packets pass outside of QEMU (host device, vDPA or vhost-user)"
 	case s != nil && (s.User != nil || s.Server != nil || s.Client != nil || s.MCast != nil || s.UDP != nil || s.Null != nil):

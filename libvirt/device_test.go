@@ -13,17 +13,18 @@ func TestParseHardware(t *testing.T) {
 		vhostNet bool
 		want     []Device // Unseen: a part of it
 	}{
-		"disk of a file":         {`<disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/></disk>`, true, []Device{{"disk", "vda", "virtio", ""}}},
-		"disk of vhost-user":     {`<disk type='vhostuser'><source type='unix' path='/s'/><target dev='vdb' bus='virtio'/></disk>`, true, []Device{{"disk", "vdb", "virtio", "vhost-user"}}},
-		"virtio, host has vhost": {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/></interface>`, true, []Device{{"interface", "vnet0", "virtio", "vhost-net"}}},
-		"virtio, host has none":  {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/></interface>`, false, []Device{{"interface", "vnet0", "virtio", ""}}},
-		"virtio, driver qemu":    {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/><driver name='qemu'/></interface>`, true, []Device{{"interface", "vnet0", "virtio", ""}}},
-		"virtio, driver vhost":   {`<interface type='network'><source network='n'/><model type='virtio'/><driver name='vhost'/></interface>`, false, []Device{{"interface", "interface 1", "virtio", "vhost-net"}}},
-		"emulated card":          {`<interface type='network'><source network='n'/><target dev='t'/><model type='e1000e'/></interface>`, true, []Device{{"interface", "t", "e1000e", ""}}},
-		"slirp":                  {`<interface type='user'><model type='virtio'/><alias name='net0'/></interface>`, true, []Device{{"interface", "net0", "virtio", ""}}},
-		"SR-IOV":                 {`<interface type='hostdev'><source><address type='pci' domain='0' bus='1' slot='2' function='3'/></source><alias name='hostdev0'/></interface>`, true, []Device{{"interface", "hostdev0", "", "host device"}}},
-		"host device":            {`<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='1' slot='2' function='3'/></source></hostdev>`, true, []Device{{"hostdev", "hostdev 1", "", "host itself"}}},
-		"virtiofs":               {`<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>`, true, []Device{{"filesystem", "filesystem 1", "virtiofs", "virtiofs"}}},
+		"disk of a file":         {`<disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/></disk>`, true, []Device{{"disk", "vda", "virtio", "", false}}},
+		"disk of vhost-user":     {`<disk type='vhostuser'><source type='unix' path='/s'/><target dev='vdb' bus='virtio'/></disk>`, true, []Device{{"disk", "vdb", "virtio", "vhost-user", false}}},
+		"virtio, host has vhost": {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/></interface>`, true, []Device{{"interface", "vnet0", "virtio", "vhost-net", true}}},
+		"virtio, host has none":  {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/></interface>`, false, []Device{{"interface", "vnet0", "virtio", "", true}}},
+		"virtio, driver qemu":    {`<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><model type='virtio'/><driver name='qemu'/></interface>`, true, []Device{{"interface", "vnet0", "virtio", "", true}}},
+		"virtio, driver vhost":   {`<interface type='network'><source network='n'/><model type='virtio'/><driver name='vhost'/></interface>`, false, []Device{{"interface", "interface 1", "virtio", "vhost-net", true}}},
+		"emulated card":          {`<interface type='network'><source network='n'/><target dev='t'/><model type='e1000e'/></interface>`, true, []Device{{"interface", "t", "e1000e", "", true}}},
+		"slirp":                  {`<interface type='user'><model type='virtio'/><alias name='net0'/></interface>`, true, []Device{{"interface", "net0", "virtio", "", false}}},
+		"SR-IOV":                 {`<interface type='hostdev'><source><address type='pci' domain='0' bus='1' slot='2' function='3'/></source><alias name='hostdev0'/></interface>`, true, []Device{{"interface", "hostdev0", "", "host device", false}}},
+		"macvtap, vhost":         {`<interface type='direct'><source dev='eth0' mode='bridge'/><target dev='macvtap0'/><model type='virtio'/></interface>`, true, []Device{{"interface", "macvtap0", "virtio", "vhost-net", true}}},
+		"host device":            {`<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='1' slot='2' function='3'/></source></hostdev>`, true, []Device{{"hostdev", "hostdev 1", "", "host itself", false}}},
+		"virtiofs":               {`<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>`, true, []Device{{"filesystem", "filesystem 1", "virtiofs", "virtiofs", false}}},
 		"none":                   {"", true, nil},
 	}
 	for name, test := range tests {

@@ -1,16 +1,22 @@
 package model
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Complete returns the most ordinary counts that a unit which lost events may have
-// had: its counts are lower bounds, so each of the returned ones is at least the
-// one given. If their verdict is anomalous, the unit was, whatever it lost; otherwise it
+// had: counts of the lossy columns are lower bounds, so each of the returned ones is at least the
+// one given; the others are what they are. If their verdict is anomalous, the unit was, whatever it lost; otherwise it
 // says nothing (see [Decider.Observe]). A plain search: of the guest's mean unit,
 // some of the support vectors, and multiples of the load along the first
 // directions, the best is improved by steps towards the support vectors around
 // it. It costs some hundred times what [Profile.Judge] does; errors are the same.
-func (p *Profile) Complete(values []float64) ([]float64, error) {
+func (p *Profile) Complete(values []float64, lossy []Columns) ([]float64, error) {
 	if err := p.checkUnit(values); err != nil {
+		return nil, err
+	}
+	if err := checkColumns(lossy, len(values)); err != nil {
 		return nil, err
 	}
 	view := &p.Views[0]
@@ -18,9 +24,15 @@ func (p *Profile) Complete(values []float64) ([]float64, error) {
 	z := make([]float64, view.Scaling.size())
 	bestScore := view.score(z, best)
 	try := func(candidate []float64) bool {
-		for j, v := range values {
-			candidate[j] = max(v, candidate[j])
+		next := 0 // the first column that is not settled
+		for _, c := range lossy {
+			copy(candidate[next:c.From], values[next:c.From])
+			for j := c.From; j < c.To; j++ {
+				candidate[j] = max(values[j], candidate[j])
+			}
+			next = c.To
 		}
+		copy(candidate[next:], values[next:])
 		score := view.score(z, candidate)
 		if score <= bestScore {
 			return false
@@ -38,6 +50,29 @@ func (p *Profile) Complete(values []float64) ([]float64, error) {
 		}
 	}
 	return best, nil
+}
+
+// Columns are some of a unit's columns, those from From up to To, which is not one of them.
+type Columns struct{ From, To int }
+
+// LossyColumns are all of so many where a unit lost events as a whole, and otherwise none.
+func LossyColumns(lossy bool, n int) []Columns {
+	if !lossy {
+		return nil
+	}
+	return []Columns{{To: n}}
+}
+
+// checkColumns says whether ranges are in order and within so many columns.
+func checkColumns(list []Columns, n int) error {
+	last := 0
+	for _, c := range list {
+		if c.From < last || c.To < c.From || c.To > n {
+			return fmt.Errorf("%w: lossy columns %d to %d of %d", ErrUnit, c.From, c.To, n)
+		}
+		last = c.To
+	}
+	return nil
 }
 
 // ordinary returns scaled vectors to start from.

@@ -270,7 +270,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || math.IsNaN(v.Score) || math.IsInf(v.Score, 0) || !(v.Tail > 0) {
 			t.Fatalf("verdict %+v, %v", v, err)
 		}
-		if _, err := p.Complete(values); err != nil {
+		if _, err := p.Complete(values, LossyColumns(true, len(values))); err != nil {
 			t.Fatal(err)
 		}
 		list, err := p.Explain(values)

@@ -46,7 +46,7 @@ func TestEvaluate(t *testing.T) {
 		d, _ := NewDecider(DeciderConfig{})
 		sequence := p.Sequence(0)
 		for i, u := range rows(r) {
-			v, err := sequence.Judge(u.Start, u.Values, false)
+			v, err := sequence.Judge(u.Start, u.Values, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

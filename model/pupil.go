@@ -98,5 +98,5 @@ type profileJudge struct{ sequence *Sequence }
 func (j profileJudge) forget() { j.sequence.Forget() }
 
 func (j profileJudge) judge(row Row, lossy bool) (Verdict, error) {
-	return j.sequence.Judge(row.Start, row.Values, lossy)
+	return j.sequence.Judge(row.Start, row.Values, LossyColumns(lossy, len(row.Values)))
 }

@@ -75,15 +75,15 @@ func (s *Sequence) Forget() {
 }
 
 // Judge gives the verdict on the next unit, which starts at a time on the trace's clock; one that does not follow on the unit before is
-// judged by itself. Of a lossy unit counts are lower bounds: it is anomalous only if it was so by itself whatever it
+// judged by itself. In lossy columns counts are lower bounds: a unit with such is anomalous only if it was so by itself whatever it
 // lost ([Profile.Complete]), and no window has it in it. The error is that of [Profile.Judge], and the unit has then not been.
-func (s *Sequence) Judge(start int64, values []float64, lossy bool) (Verdict, error) {
+func (s *Sequence) Judge(start int64, values []float64, lossy []Columns) (Verdict, error) {
 	if err := s.profile.checkUnit(values); err != nil {
 		return Verdict{}, err
 	}
-	if lossy {
+	if len(lossy) > 0 {
 		s.Forget()
-		return s.judgeLossy(values)
+		return s.judgeLossy(values, lossy)
 	}
 	if len(s.past) > 0 && start-s.last != int64(Width) {
 		s.Forget()
@@ -101,8 +101,8 @@ func (s *Sequence) Judge(start int64, values []float64, lossy bool) (Verdict, er
 
 // judgeLossy judges the most ordinary unit that the one with these counts may have been. That is so for single units, feature
 // by feature, only.
-func (s *Sequence) judgeLossy(values []float64) (Verdict, error) {
-	completed, err := s.profile.Complete(values)
+func (s *Sequence) judgeLossy(values []float64, lossy []Columns) (Verdict, error) {
+	completed, err := s.profile.Complete(values, lossy)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -187,7 +187,7 @@ func (s *Sequence) tail(view *View, sums []float64) float64 {
 // Judge gives the verdict on one unit's counts, in the order of Features, by itself. The
 // error wraps [ErrUnit] if values has another length or a value is no count.
 func (p *Profile) Judge(values []float64) (Verdict, error) {
-	return p.Sequence(0).Judge(0, values, false)
+	return p.Sequence(0).Judge(0, values, nil)
 }
 
 // judgeFine judges a unit feature by feature.

@@ -256,7 +256,7 @@ func watch(t *testing.T, g *guest, train, units int) (alarms, anomalous int) {
 	sequence := p.Sequence(0)
 	for range units {
 		u := g.unit(1)
-		v, err := sequence.Judge(u.Start, u.Values, false)
+		v, err := sequence.Judge(u.Start, u.Values, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func BenchmarkJudge(b *testing.B) {
 	b.ReportAllocs()
 	sequence := p.Sequence(0)
 	for start := int64(0); b.Loop(); start += int64(Width) {
-		if _, err := sequence.Judge(start, values, false); err != nil {
+		if _, err := sequence.Judge(start, values, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -348,7 +348,7 @@ func BenchmarkJudgeFar(b *testing.B) {
 	b.ReportAllocs()
 	sequence := p.Sequence(0)
 	for start := int64(0); b.Loop(); start += int64(Width) {
-		if _, err := sequence.Judge(start, values, false); err != nil {
+		if _, err := sequence.Judge(start, values, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -360,7 +360,7 @@ func TestJudgeMakesNoGarbage(t *testing.T) {
 	sequence, start := p.Sequence(0), int64(0)
 	judge := func() {
 		start += int64(Width)
-		if _, err := sequence.Judge(start, u, false); err != nil {
+		if _, err := sequence.Judge(start, u, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

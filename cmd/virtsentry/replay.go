@@ -113,7 +113,7 @@ func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set
 			Domain: p.Domain.UUID, Name: p.Domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
 			Counts: map[string]uint64{},
 		}
-		if err := judge.Observe(p, columns.Apply(nil, u.Counts), &report); err != nil {
+		if err := judge.Observe(p, columns.Apply(nil, u.Counts), u.LostIn, &report); err != nil {
 			return err
 		}
 		report.State = string(judge.State())

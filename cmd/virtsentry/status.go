@@ -103,6 +103,13 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 		line("Reason", "%s", reason(d))
 	}
 	line("Coverage", "%s", d.Coverage)
+	for _, s := range d.Sources {
+		if s.Error != "" {
+			line("Not by", "%s: %s", oneLine(s.Name), oneLine(s.Error))
+		} else {
+			line("Seen by", "%s: %s", oneLine(s.Name), oneLine(s.Detail))
+		}
+	}
 	for _, u := range d.Unseen {
 		line("Not seen", "%s %s: %s", u.Kind, oneLine(u.Name), oneLine(u.Why))
 	}

@@ -20,7 +20,12 @@ type Unit struct {
 	Duration int64    // nanoseconds; Width unless the observation began or ended within
 	Lost     uint64   // upper bound of the events missing; 0 only if nothing is missing
 	Counts   []uint64 // hits, by index into the Cutter's Features
+	// LostIn are the columns that Lost is about, in ascending order; none: it may be any.
+	LostIn []Columns
 }
+
+// Columns are some of a unit's columns, those from From up to To, which is not one of them.
+type Columns struct{ From, To int }
 
 // Full tells whether the unit was observed from its begin to its end.
 func (u Unit) Full() bool { return u.Duration == width }

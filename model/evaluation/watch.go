@@ -41,7 +41,7 @@ func (d *Data) watch(p *model.Profile, r model.Recording, from int64) (watched, 
 			continue
 		}
 		values := columns.Apply(nil, u.Counts)
-		v, err := sequence.Judge(u.Start, values, u.Lossy)
+		v, err := sequence.Judge(u.Start, values, model.LossyColumns(u.Lossy, len(values)))
 		if err != nil {
 			return w, fmt.Errorf("%s: %w", r.Name, err)
 		}

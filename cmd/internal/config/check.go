@@ -1,11 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -15,6 +18,28 @@ const maxBufferBytes = 1 << 40
 
 // keyAlarms is the key of the false alarms that are accepted, which has another name in a policy element.
 const keyAlarms = "judging.alarms_per_day"
+
+// keySources is the key of what domains are observed by, which is called sources in [[domain]].
+const keySources = "sources.use"
+
+// checkSources says what is wrong with a choice of sources.
+func checkSources(list []string) error {
+	if slices.Equal(list, []string{Auto}) {
+		return nil
+	}
+	for i, s := range list {
+		if s != UST && !probe.Source(s).Known() {
+			return fmt.Errorf("%.32q is none of auto (alone), ust, tap, functions, syscalls, kvm", s)
+		}
+		if slices.Contains(list[:i], s) {
+			return fmt.Errorf("%s is there twice", s)
+		}
+	}
+	if len(list) == 0 {
+		return errors.New("there is none; auto lets the daemon choose")
+	}
+	return nil
+}
 
 // problem says what is wrong with the values of keys, each with its table's name.
 type problem struct {
@@ -45,6 +70,7 @@ func (c Config) check() *problem {
 		{"lttng.output_dir", c.LTTng.OutputDir},
 		{"profiles.dir", c.Profiles.Dir},
 		{"control.socket", c.Control.Socket},
+		{"sources.socket", c.Sources.Socket},
 		{"hooks.dir", c.Hooks.Dir},
 		{"hooks.pokes", c.Hooks.Pokes},
 	} {
@@ -55,7 +81,7 @@ func (c Config) check() *problem {
 	if p := c.LTTng.check(); p != nil {
 		return p
 	}
-	if p := (Domain{Learning: c.Learning, Judging: c.Judging}).check(); p != nil {
+	if p := (Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}).check(); p != nil {
 		return p
 	}
 	switch {
@@ -123,6 +149,9 @@ func (d Domain) check() *problem {
 		return wrong("judging.level", "%v is not between 0 and 1", j.Level)
 	case j.QuietUnits < 0 || j.QuietUnits > mostUnits:
 		return wrong("judging.quiet_units", "%d is not between 0 and %d (a day)", j.QuietUnits, mostUnits)
+	}
+	if err := checkSources(d.Sources); err != nil {
+		return &problem{keys: []string{keySources}, text: err.Error()}
 	}
 	if err := (model.DeciderConfig{AlarmsPerDay: j.AlarmsPerDay}).Validate(); err != nil {
 		return &problem{keys: []string{keyAlarms}, text: strings.TrimPrefix(err.Error(), "decider: ")}

@@ -5,6 +5,7 @@ package config
 import (
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -24,6 +25,7 @@ const (
 type Config struct {
 	Libvirt  Libvirt  `toml:"libvirt"`
 	LTTng    LTTng    `toml:"lttng"`
+	Sources  Sources  `toml:"sources"`
 	Learning Learning `toml:"learning"`
 	Judging  Judging  `toml:"judging"`
 	Profiles Profiles `toml:"profiles"`
@@ -49,6 +51,21 @@ type LTTng struct {
 	// What ring buffers may take of the host's memory, in bytes. Sub-buffers are made smaller to fit.
 	DomainBufferBytes uint64 `toml:"domain_buffer_bytes"` // those of a domain
 	TotalBufferBytes  uint64 `toml:"total_buffer_bytes"`  // those of all domains together
+}
+
+// What Sources.Use may name besides what virtsentry-probe has.
+const (
+	Auto = "auto" // the daemon chooses
+	UST  = "ust"  // QEMU's own trace points
+)
+
+// Sources says what domains are observed by.
+type Sources struct {
+	// Use is what domains are observed by: ust (QEMU's own trace points), and what the kernel sees: tap (packets), functions (of QEMU), syscalls
+	// (of QEMU), kvm. Or auto: ust where QEMU has it, with tap where vhost-net moves packets past QEMU; and otherwise tap and functions.
+	Use     []string `toml:"use"`
+	Socket  string   `toml:"socket"`  // of virtsentry-probe
+	Headers bool     `toml:"headers"` // tap looks at TCP headers, too, and counts ports and peers; no payload is read in any case
 }
 
 // Learning says what a first profile is made from.
@@ -128,6 +145,7 @@ func Default() Config {
 			Features:  "default",
 			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30,
 		},
+		Sources:  Sources{Use: []string{Auto}, Socket: probe.DefaultSocket},
 		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},
 		Judging:  Judging{Engine: EngineLibSVM},
 		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},

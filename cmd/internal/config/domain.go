@@ -13,6 +13,7 @@ type Domain struct {
 	Watch    bool
 	Learning Learning
 	Judging  Judging
+	Sources  []string // as Sources.Use
 }
 
 // Override changes some of what holds for a domain: nil leaves a value as it is. Units are those of Learning and Judging.
@@ -29,6 +30,7 @@ type Override struct {
 	QuietUnits *int      `toml:"quiet_units"`
 	// AlarmsPerDay is the false alarms a day that are accepted.
 	AlarmsPerDay *float64 `toml:"alarms_per_day"`
+	Sources      []string `toml:"sources"` // none: as it is
 }
 
 // Match is one [[domain]] of the configuration: which domains it is for, and what it changes. Either Name or UUID is set.
@@ -67,7 +69,7 @@ func (m Match) matches(name, uuid string) bool {
 // then by the domain's policy element. One of these that would make the settings invalid is passed over as a whole, and the error,
 // which names it, says so: the settings are valid with or without an error.
 func (c Config) For(name, uuid string, policy Override) (Domain, error) {
-	d := Domain{Watch: true, Learning: c.Learning, Judging: c.Judging}
+	d := Domain{Watch: true, Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}
 	var errs []error
 	for _, m := range c.Domains {
 		if !m.matches(name, uuid) {
@@ -100,6 +102,9 @@ func (d Domain) with(o Override) Domain {
 	change(&d.Judging.Alarm, o.Alarm)
 	change(&d.Judging.QuietUnits, o.QuietUnits)
 	change(&d.Judging.AlarmsPerDay, o.AlarmsPerDay)
+	if len(o.Sources) > 0 {
+		d.Sources = o.Sources
+	}
 	return d
 }
 
@@ -110,7 +115,12 @@ func change[T any](value, to *T) {
 }
 
 // matchKey is the name in [[domain]] of a key such as learning.units.
-func matchKey(key string) string { return key[strings.IndexByte(key, '.')+1:] }
+func matchKey(key string) string {
+	if key == keySources {
+		return "sources"
+	}
+	return key[strings.IndexByte(key, '.')+1:]
+}
 
 // policyKey is the name in a policy element of a key such as judging.quiet_units.
 func policyKey(key string) string {

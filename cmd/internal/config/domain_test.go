@@ -44,6 +44,7 @@ func TestFor(t *testing.T) {
 	plain := Domain{
 		Watch: true, Learning: Learning{Units: 90, Starting: Duration(2 * time.Minute)},
 		Judging: Judging{Engine: EngineLibSVM, Level: 0.01},
+		Sources: []string{Auto},
 	}
 	change := func(f func(*Domain)) Domain {
 		d := plain
@@ -56,8 +57,10 @@ func TestFor(t *testing.T) {
 		want       Domain
 		complaint  string
 	}{
-		"no match": {name: "mail", uuid: "1", want: plain},
-		"name":     {name: "db", uuid: "1", want: change(func(d *Domain) { d.Watch = false })},
+		"sources":       {name: "mail", uuid: "1", policy: Override{Sources: []string{"tap", UST}}, want: change(func(d *Domain) { d.Sources = []string{"tap", UST} })},
+		"wrong sources": {name: "mail", uuid: "1", policy: Override{Sources: []string{Auto, "tap"}}, want: plain, complaint: "none of auto (alone)"},
+		"no match":      {name: "mail", uuid: "1", want: plain},
+		"name":          {name: "db", uuid: "1", want: change(func(d *Domain) { d.Watch = false })},
 		"pattern": {name: "web2", uuid: "1", want: change(func(d *Domain) {
 			d.Learning.Units, d.Judging.Alarm = 100, 4
 		})},

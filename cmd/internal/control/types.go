@@ -34,6 +34,8 @@ type DomainStatus struct {
 	Anomalies []Anomaly `json:"anomalies,omitempty"`
 	// Drift is how far the domain has moved away from its profile; nil: not known yet.
 	Drift *Drift `json:"drift,omitempty"`
+	// Sources are those that the domain is observed by.
+	Sources []Source `json:"sources,omitempty"`
 	// BufferBytes is the memory of the domain's ring buffers.
 	BufferBytes uint64 `json:"buffer_bytes"`
 
@@ -41,6 +43,13 @@ type DomainStatus struct {
 	Alarm   *UnitReport `json:"alarm,omitempty"`   // the newest anomalous unit
 	Support int         `json:"support_vectors"`   // of the profile
 	Trained *time.Time  `json:"trained,omitempty"` // when the profile was made
+}
+
+// Source is one by which a domain is observed.
+type Source struct {
+	Name   string `json:"name"`             // ust, tap, functions, syscalls or kvm
+	Detail string `json:"detail,omitempty"` // what of the domain it sees
+	Error  string `json:"error,omitempty"`  // why it gives nothing
 }
 
 // Reason says why a domain is not simply normal.

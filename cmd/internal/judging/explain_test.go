@@ -50,7 +50,7 @@ func TestExplainRecordings(t *testing.T) {
 		}
 		for _, r := range dataset(t, units+tc.recording).Rows {
 			report := control.UnitReport{Start: time.Unix(0, r.Start)}
-			if err := judge.Observe(p, r.Values, &report); err != nil {
+			if err := judge.Observe(p, r.Values, nil, &report); err != nil {
 				t.Fatal(err)
 			}
 			if judge.State() != Anomalous {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
 
@@ -32,7 +32,7 @@ const (
 
 // Judge judges one domain's full units, in the order of time, and decides on its state. It is not safe for concurrent use.
 type Judge struct {
-	set      *catalogue.Set // names the features in words
+	names    Describer
 	decider  *model.Decider
 	alarms   float64 // a day that are accepted
 	profile  *model.Profile
@@ -42,13 +42,18 @@ type Judge struct {
 	why      string          // what the newest anomalous unit was about
 }
 
+// Describer says in words what a feature is, such as a feature set.
+type Describer interface {
+	Describe(feature string) (subsystem, words string)
+}
+
 // New returns a judge that has seen nothing. The error is that of [model.DeciderConfig.Validate].
-func New(cfg model.DeciderConfig, set *catalogue.Set) (*Judge, error) {
+func New(cfg model.DeciderConfig, names Describer) (*Judge, error) {
 	decider, err := model.NewDecider(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{set: set, decider: decider, alarms: cfg.AlarmsPerDay}, nil
+	return &Judge{names: names, decider: decider, alarms: cfg.AlarmsPerDay}, nil
 }
 
 // Configure puts other numbers in force and keeps what is known, [model.Decider.Configure].
@@ -97,13 +102,20 @@ func (j *Judge) State() State {
 }
 
 // Observe judges a unit's counts, in the order of the profile's features, and fills in its report: all that follows from its verdict but the state.
-// report.Lost says whether it is lossy. The error is that of [model.Profile.Judge], and the unit then counts for nothing.
-func (j *Judge) Observe(p *model.Profile, values []float64, report *control.UnitReport) error {
+// report.Lost says whether it is lossy, and lostIn in which columns (none: in any). The error is that of [model.Profile.Judge], and the unit then counts for nothing.
+func (j *Judge) Observe(p *model.Profile, values []float64, lostIn []unit.Columns, report *control.UnitReport) error {
 	lossy := report.Lost > 0
+	columns := model.LossyColumns(lossy, len(values))
+	if lossy && len(lostIn) > 0 {
+		columns = columns[:0]
+		for _, c := range lostIn {
+			columns = append(columns, model.Columns(c))
+		}
+	}
 	if j.sequence == nil || j.profile != p {
 		j.profile, j.sequence = p, p.Sequence(j.alarms)
 	}
-	verdict, err := j.sequence.Judge(report.Start.UnixNano(), values, lossy)
+	verdict, err := j.sequence.Judge(report.Start.UnixNano(), values, columns)
 	if err != nil {
 		return err
 	}
@@ -119,14 +131,14 @@ func (j *Judge) Observe(p *model.Profile, values []float64, report *control.Unit
 	}
 	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
 	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, SentenceParts, j.set.Describe); report.Sentence == "" {
+		if report.Sentence = model.Sentence(list, SentenceParts, j.names.Describe); report.Sentence == "" {
 			report.Sentence = "an unusual combination of usual counts"
 		}
 		j.why = report.Sentence
 	}
-	told, _ := model.Telling(list, explainFeatures, j.set.Describe)
+	told, _ := model.Telling(list, explainFeatures, j.names.Describe)
 	for _, c := range told {
-		subsystem, words := j.set.Describe(c.Feature)
+		subsystem, words := j.names.Describe(c.Feature)
 		report.Explain = append(report.Explain, control.Variable{
 			Feature: c.Feature, Seconds: (time.Duration(c.Units) * model.Width).Seconds(), Subsystem: subsystem, Words: words,
 			Observed: c.Observed, Typical: c.Typical, UsualLow: c.UsualLow, UsualHigh: c.UsualHigh, Deviation: c.Deviation,

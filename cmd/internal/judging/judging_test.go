@@ -81,7 +81,7 @@ func TestStates(t *testing.T) {
 				case 'A':
 					values[0], r.Lost = 900, 20
 				}
-				if err := j.Observe(p, values, &r); err != nil || !r.Judged || len(r.Explain) != 1 || r.Anomalous != (r.Sentence != "") {
+				if err := j.Observe(p, values, nil, &r); err != nil || !r.Judged || len(r.Explain) != 1 || r.Anomalous != (r.Sentence != "") {
 					t.Fatalf("%s: %+v, %v", tc.name, r, err)
 				}
 			}
@@ -97,7 +97,7 @@ func TestBadUnit(t *testing.T) {
 	p, j := steady(t), newJudge(t)
 	for _, lost := range []uint64{0, 1} {
 		r := control.UnitReport{Lost: lost}
-		if err := j.Observe(p, []float64{1, 2}, &r); err == nil || r.Judged || j.State() != Unjudged || j.Lossy() != 0 {
+		if err := j.Observe(p, []float64{1, 2}, nil, &r); err == nil || r.Judged || j.State() != Unjudged || j.Lossy() != 0 {
 			t.Errorf("a unit of two counts: %+v, %v, state %s", r, err, j.State())
 		}
 	}

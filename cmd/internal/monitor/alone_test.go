@@ -41,7 +41,7 @@ func newSingle(t *testing.T, cfg config.Config) *single {
 		}
 	}
 	f := &fakeSource{}
-	m.attach = func(libvirt.Domain, qemu.Process) (source, error) { return f, nil }
+	m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) { return f, nil }
 	w, err := newWatcher(d, m)
 	if err != nil {
 		t.Fatal(err)

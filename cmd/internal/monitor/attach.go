@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng"
 	"github.com/virtsentry/virtsentry/lttng/unit"
@@ -88,7 +89,8 @@ func (w *watcher) tryAttach(ctx context.Context) error {
 	}
 	w.ledger.fill(now, cmp.Or(before, reasonAttaching))
 	w.source, w.attached, w.heard = &patient{source: s, heed: w.heed}, time.Now(), false
-	w.edit(func(d *control.DomainStatus) { d.BufferBytes = s.memory() })
+	w.judge.observeBy(s.counts())
+	w.edit(func(d *control.DomainStatus) { d.BufferBytes, d.Sources = s.memory(), s.observed() })
 	if w.build, err = w.m.processes.BuildID(proc); err != nil {
 		w.log.WithError(err).Warn("which build of QEMU it is, is not known")
 	}
@@ -135,6 +137,12 @@ func attachReason(err error) *control.Reason {
 		code = reasonBuffers
 	case errors.Is(err, lttng.ErrIdentity):
 		code = reasonIdentity
+	case errors.Is(err, probe.ErrNoHelper):
+		code = reasonNoHelper
+	case errors.Is(err, probe.ErrRefused):
+		code = reasonNoAccess
+	case errors.Is(err, errSources):
+		code = reasonNoTracePoints
 	}
 	return because(code, err.Error())
 }
@@ -155,6 +163,7 @@ func (w *watcher) loop(ctx context.Context) {
 			w.log.Info("its QEMU has ended")
 			return
 		}
+		w.extend(ctx)
 		if w.source == nil && !w.attach(ctx) {
 			return
 		}
@@ -222,7 +231,7 @@ func (w *watcher) failed(err error) {
 		w.report(incidentIdentity, err.Error())
 	}
 	w.blindness(why) // at once: to end a session may take long
-	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession)
+	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession) || errors.Is(err, probe.ErrNoHelper)
 	if gone || w.failures >= failuresMost {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 		defer cancel()
@@ -267,5 +276,5 @@ func (w *watcher) drop() {
 	w.m.buffers.release(w.source.memory())
 	w.source, w.heard = nil, false
 	w.judge.gap()
-	w.edit(func(d *control.DomainStatus) { d.BufferBytes = 0 })
+	w.edit(func(d *control.DomainStatus) { d.BufferBytes, d.Sources = 0, nil })
 }

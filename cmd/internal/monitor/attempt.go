@@ -41,9 +41,11 @@ func (w *watcher) obtain(ctx context.Context, p qemu.Process) (source, error) {
 	if w.attempt == nil {
 		a := &attempt{proc: p, ended: make(chan struct{})}
 		w.attempt = a
+		wish := w.wish()
+		w.wished = wish
 		go func() {
 			defer close(a.ended)
-			a.source, a.err = w.m.attach(w.domain, p)
+			a.source, a.err = w.m.attach(w.domain, p, wish)
 		}()
 	}
 	a := w.attempt

@@ -28,7 +28,7 @@ func TestAttachHangs(t *testing.T) {
 	s := newSingle(t, testConfig(t))
 	late := &heavySource{bytes: 4096}
 	release := make(chan struct{})
-	s.m.attach = func(libvirt.Domain, qemu.Process) (source, error) {
+	s.m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) {
 		<-release
 		s.m.buffers.mu.Lock()
 		s.m.buffers.used += late.bytes
@@ -56,7 +56,7 @@ func TestAttachHangs(t *testing.T) {
 		t.Errorf("closed %v, %d bytes in use; want the late session to be gone", late.closed, s.m.buffers.used)
 	}
 	// Now there is room for another one.
-	s.m.attach = func(libvirt.Domain, qemu.Process) (source, error) { return s.source, nil }
+	s.m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) { return s.source, nil }
 	if got, err := s.obtain(t.Context(), a.proc); err != nil || got != s.source {
 		t.Errorf("obtain = %v, %v; want a source", got, err)
 	}
@@ -121,7 +121,7 @@ func TestOtherProcess(t *testing.T) {
 // What was not seen since the guest's birth has the reasons of each time.
 func TestBlindFromTheStart(t *testing.T) {
 	s := newSingle(t, testConfig(t))
-	s.m.attach = func(libvirt.Domain, qemu.Process) (source, error) { return nil, lttng.ErrNoSessionDaemon }
+	s.m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) { return nil, lttng.ErrNoSessionDaemon }
 	ctx, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
 	if s.attach(ctx) {
@@ -132,7 +132,7 @@ func TestBlindFromTheStart(t *testing.T) {
 		t.Errorf("%s, ledger %+v; want a second without a session daemon, after the time in which there was no daemon at all", d.State, d.Ledger)
 	}
 	balanced(t, s.status().Ledger)
-	s.m.attach = func(libvirt.Domain, qemu.Process) (source, error) { return s.source, nil }
+	s.m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) { return s.source, nil }
 	s.begin()
 	if d := s.status(); d.State != stateBlind || d.Reason.Code != reasonNoDaemon {
 		t.Errorf("%s %v; want blind until something is seen", d.State, d.Reason)

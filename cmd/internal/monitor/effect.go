@@ -90,7 +90,7 @@ func (c comparison) verdicts(rows []model.Row) (v control.Verdicts, err error) {
 func anomalous(p *model.Profile, rows []model.Row, alarms float64) (n int, err error) {
 	s := p.Sequence(alarms)
 	for _, r := range rows {
-		v, err := s.Judge(r.Start, r.Values, false)
+		v, err := s.Judge(r.Start, r.Values, nil)
 		if err != nil {
 			return 0, fmt.Errorf("compare profiles: %w", err)
 		}
@@ -108,7 +108,7 @@ func compareFirst(first *model.Profile, learnt []model.Row, alarms float64) (con
 	s := first.Sequence(alarms)
 	unusual, found := 0, 0
 	for _, r := range rows {
-		v, err := s.Judge(r.Start, r.Values, false)
+		v, err := s.Judge(r.Start, r.Values, nil)
 		if err != nil {
 			return f, fmt.Errorf("compare with the first profile: %w", err)
 		}

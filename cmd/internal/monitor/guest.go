@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
@@ -62,7 +63,7 @@ func (w *watcher) configure(s config.Domain, wrong error) {
 	} else {
 		w.shut(incidentPolicy)
 	}
-	if s == w.settings {
+	if reflect.DeepEqual(s, w.settings) {
 		return
 	}
 	w.settings, w.boot.limit = s, time.Duration(s.Learning.Starting)

@@ -3,9 +3,11 @@ package monitor
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/model"
@@ -23,8 +25,8 @@ const (
 func (w *watcher) coverage() (string, []control.Unseen) {
 	var unseen []control.Unseen
 	for _, d := range w.hardware.Devices {
-		if d.Unseen != "" {
-			unseen = append(unseen, control.Unseen{Kind: d.Kind, Name: d.Name, Why: d.Unseen})
+		if why := w.unseen(d); why != "" {
+			unseen = append(unseen, control.Unseen{Kind: d.Kind, Name: d.Name, Why: why})
 		}
 	}
 	switch {
@@ -36,6 +38,26 @@ func (w *watcher) coverage() (string, []control.Unseen) {
 		return coveragePartial, unseen
 	}
 	return coverageFull, nil
+}
+
+// unseen says why the units tell nothing of a device; empty: they do.
+func (w *watcher) unseen(d libvirt.Device) string {
+	if w.source == nil {
+		return d.Unseen
+	}
+	counted := w.source.counts()
+	tap, functions := slices.Contains(counted.sources, probe.Tap), slices.Contains(counted.sources, probe.Functions)
+	switch {
+	case tap && d.Tap:
+		return ""
+	case counted.set != nil || functions:
+		return d.Unseen
+	case d.Unseen != "":
+		return d.Unseen
+	case tap:
+		return "only packets on tap devices are seen (sources.use)"
+	}
+	return "of devices themselves nothing is seen, only system calls or exits (sources.use)"
 }
 
 func (w *watcher) setHardware(h libvirt.Hardware) {
@@ -70,7 +92,7 @@ func (w *watcher) identify() {
 	}
 	f := model.Fingerprint{
 		QEMUBuild: w.build, MachineType: w.hardware.Machine, Accelerator: w.hardware.Accelerator,
-		Catalogue: w.m.set.Version(), Source: sourceName,
+		Catalogue: w.source.counts().Version(), Source: w.source.counts().Source(),
 	}
 	for _, d := range w.hardware.Devices {
 		f.Devices = append(f.Devices, strings.TrimSpace(d.Kind+" "+d.Type))

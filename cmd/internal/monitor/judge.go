@@ -13,7 +13,6 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/judging"
 	"github.com/virtsentry/virtsentry/libvirt"
-	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -28,8 +27,8 @@ type judge struct {
 	engine model.Engine
 	store  *model.Store
 
-	set      *catalogue.Set
-	features []string          // the set's
+	counted  *features
+	features []string          // their names
 	runsOn   model.Fingerprint // the zero value: not known yet
 	profile  *model.Profile    // nil: learning
 	shelved  *model.Profile    // out of force, as the domain runs on something else than it was learnt on
@@ -47,26 +46,40 @@ type judge struct {
 }
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
-func newJudge(d libvirt.Domain, cfg config.Domain, set *catalogue.Set, engine model.Engine, store *model.Store) (*judge, error) {
-	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, set: set, features: set.Names(), plan: newPlan(cfg.Learning, 0)}
-	decider, err := judging.New(cfg.Judging.Decider(), set)
+func newJudge(d libvirt.Domain, cfg config.Domain, counted *features, engine model.Engine, store *model.Store) (*judge, error) {
+	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, plan: newPlan(cfg.Learning, 0)}
+	decider, err := judging.New(cfg.Judging.Decider(), j)
 	if err != nil {
 		return nil, err
 	}
 	j.decider = decider
-	j.trained.Features = j.features
-	p, err := store.Load(d.UUID)
+	j.observeBy(counted)
+	return j, nil
+}
+
+// observeBy has units of these features judged from now on, by the stored profile if it was learnt from such.
+func (j *judge) observeBy(counted *features) {
+	if j.counted != nil && j.counted.Version() == counted.Version() {
+		return
+	}
+	j.counted, j.features = counted, counted.Names()
+	j.gather(0)
+	j.decider.Reset()
+	j.trained.Features, j.shelved = j.features, nil
+	p, err := j.store.Load(j.domain.UUID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		j.note = because(reasonProfile, err.Error())
-	case p.Catalogue != set.Version() || !slices.Equal(p.Features, j.features):
-		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature set %s, this is %s", p.Catalogue, set.Version()))
+	case p.Catalogue != counted.Version() || !slices.Equal(p.Features, j.features):
+		j.note = because(reasonProfile, fmt.Sprintf("the profile was learnt with the feature set %s, this is %s", p.Catalogue, counted.Version()))
 	default:
 		j.profile = p
 	}
-	return j, nil
 }
+
+// Describe says what a feature is, judging.Describer.
+func (j *judge) Describe(name string) (subsystem, words string) { return j.counted.Describe(name) }
 
 // relearn throws the profile away and gathers so many units for a new one (0: as configured). The old profile can be rolled back to. After an error
 // nothing has changed.
@@ -194,7 +207,7 @@ func rowOf(u unit.Unit) []float64 {
 // observe takes a full unit: learns it, or judges it and fills in its report.
 func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
 	if j.profile != nil {
-		err := j.decider.Observe(j.profile, rowOf(u), report)
+		err := j.decider.Observe(j.profile, rowOf(u), u.LostIn, report)
 		if err == nil {
 			j.promise.observe(j.profile, u.Lost > 0, j.decider.State() == judging.Anomalous)
 		}
@@ -223,7 +236,7 @@ func (j *judge) learn(u unit.Unit) error {
 	}
 	options := model.Options{
 		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
-		Catalogue: j.set.Version(), Fingerprint: j.runsOn,
+		Catalogue: j.counted.Version(), Fingerprint: j.runsOn,
 		Created: time.Now(),
 		Dropped: j.dropped,
 		Nu:      j.cfg.Judging.Nu,

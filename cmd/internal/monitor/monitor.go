@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
@@ -34,12 +35,14 @@ var errDisconnected = errors.New("no connection to libvirt")
 type Monitor struct {
 	cfg       config.Config                 // as the daemon was started with
 	live      atomic.Pointer[config.Config] // as it was read last
-	set       *catalogue.Set                // what is counted
+	set       *catalogue.Set                // QEMU's own trace points that are counted
+	known     *features                     // of all sources
 	engine    model.Engine
 	store     *model.Store
 	log       logrus.FieldLogger
 	processes qemu.Processes
-	attach    func(libvirt.Domain, qemu.Process) (source, error)
+	attach    func(libvirt.Domain, qemu.Process, wish) (source, error)
+	dial      func(context.Context) (helper, error) // virtsentry-probe
 	units     hub
 	tees      tees
 	hooks     *hooks.Runner
@@ -60,7 +63,7 @@ type Monitor struct {
 // New makes a monitor, which counts what is in the set. The engine trains profiles.
 func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.FieldLogger) *Monitor {
 	m := &Monitor{
-		cfg: cfg, set: set, engine: engine, log: log,
+		cfg: cfg, set: set, known: newFeatures(set, probe.Sources(), true), engine: engine, log: log,
 		store:     model.NewStore(cfg.Profiles.Dir),
 		processes: qemu.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: qemu.DefaultProcDir},
 		watchers:  map[string]*watcher{},
@@ -68,7 +71,8 @@ func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.
 		buffers:   newBuffers(cfg.LTTng, log),
 	}
 	m.live.Store(&cfg)
-	m.attach = m.attachUST
+	m.attach = m.attachWish
+	m.dial = func(ctx context.Context) (helper, error) { return probe.Dial(ctx, cfg.Sources.Socket) }
 	m.host, m.bootID = hostIdentity(log)
 	m.hooks = hooks.New(hooks.Config{Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log})
 	return m

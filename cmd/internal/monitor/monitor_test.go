@@ -42,6 +42,7 @@ type fakeSource struct {
 	err      error
 	closed   bool
 	finished bool
+	set      *catalogue.Set // nil: testSet
 }
 
 func (f *fakeSource) put(b batch) {
@@ -75,6 +76,15 @@ func (f *fakeSource) finish(ctx context.Context) (batch, error) {
 func (f *fakeSource) at(t int64) int64 { return t - time.Now().UnixNano() + now() }
 
 func (f *fakeSource) memory() uint64 { return 0 }
+
+func (f *fakeSource) counts() *features {
+	if f.set != nil {
+		return newFeatures(f.set, nil, false)
+	}
+	return newFeatures(testSet, nil, false)
+}
+
+func (f *fakeSource) observed() []control.Source { return []control.Source{{Name: ust}} }
 
 func (f *fakeSource) close(context.Context) error {
 	f.mu.Lock()
@@ -152,10 +162,10 @@ func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
 	if err != nil || len(domains) != 1 {
 		t.Fatalf("Running = %v, %v", domains, err)
 	}
-	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{next: batch{registered: true}}, ended: make(chan error, 1)}
+	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{set: set, next: batch{registered: true}}, ended: make(chan error, 1)}
 	b.Monitor = New(cfg, set, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
-	b.attach = func(libvirt.Domain, qemu.Process) (source, error) {
+	b.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) {
 		b.mu.Lock()
 		s, make := b.source, b.make
 		b.mu.Unlock()

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 )
 
 // errSilent says that a source did not answer in time.
-var errSilent = errors.New("the LTTng session daemon does not answer in time (restart lttng-sessiond)")
+var errSilent = errors.New("the tracer does not answer in time (restart lttng-sessiond; or virtsentry-probe, where that is used)")
 
 // patient calls a source on goroutines of their own and does not wait for ever: liblttng-ctl has no deadlines, so a session daemon that hangs
 // would hold up everything that waits for it. What comes late is returned by the next call. One goroutine uses it.
@@ -61,6 +63,16 @@ func (p *patient) close(ctx context.Context) error {
 func (p *patient) at(t int64) int64 { return p.source.at(t) }
 
 func (p *patient) memory() uint64 { return p.source.memory() }
+
+func (p *patient) counts() *features { return p.source.counts() }
+
+// observed says what is known; while a call is under way, nothing new is.
+func (p *patient) observed() []control.Source {
+	if p.pending != nil {
+		return nil
+	}
+	return p.source.observed()
+}
 
 // within runs f on a goroutine of its own and waits for it no longer than limit. Errors: those of f; errSilent, and f goes on.
 func within(limit time.Duration, f func() error) error {

@@ -52,8 +52,8 @@ func (w *watcher) ask(f func() error) error {
 // suits says what stands against judging the domain by a profile: nil, nothing. What the domain runs on is not known while it starts; then
 // fit checks later.
 func (j *judge) suits(p *model.Profile) error {
-	if p.Catalogue != j.set.Version() || !slices.Equal(p.Features, j.features) {
-		return fmt.Errorf("%w: the profile was learnt with the feature set %.64q, this is %s", control.ErrRefused, p.Catalogue, j.set.Version())
+	if p.Catalogue != j.counted.Version() || !slices.Equal(p.Features, j.features) {
+		return fmt.Errorf("%w: the profile was learnt with the feature set %.64q, this is %s", control.ErrRefused, p.Catalogue, j.counted.Version())
 	}
 	if j.runsOn.Catalogue == "" {
 		return nil
@@ -182,7 +182,7 @@ func (m *Monitor) describe(p *model.Profile) control.ProfileInfo {
 	}
 	usual := p.Usual()
 	for i, f := range p.Features {
-		subsystem, words := m.set.Describe(f)
+		subsystem, words := m.known.Describe(f)
 		r := usual[i]
 		info.Features = append(info.Features, control.UsualCounts{
 			Feature: f, Subsystem: subsystem, Words: words, Low: r.Low, Typical: r.Typical, High: r.High,

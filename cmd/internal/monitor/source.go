@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 	"github.com/virtsentry/virtsentry/lttng"
@@ -36,6 +37,10 @@ type source interface {
 	at(t int64) int64
 	// memory is what its ring buffers take, bytes.
 	memory() uint64
+	// counts says what is in its units, always the same.
+	counts() *features
+	// observed says of each of its parts what it sees.
+	observed() []control.Source
 }
 
 // batch is what one collection yields.
@@ -45,9 +50,6 @@ type batch struct {
 	late       uint64      // events that came after their unit had been given out
 	doubt      error       // why it is not known that the trace is of the very process; nil: it is
 }
-
-// sourceName names the source in a profile's fingerprint.
-const sourceName = "ust"
 
 // sessionPrefix begins the names of all sessions of the daemon.
 const sessionPrefix = "virtsentryd-"
@@ -68,10 +70,11 @@ type ustSource struct {
 	late    uint64
 	release func(chunk string) error // lets go of a chunk that was read
 	bytes   uint64                   // of its ring buffers
+	counted *features
 }
 
 // attachUST makes and starts a session on a domain's QEMU.
-func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (source, error) {
+func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (*ustSource, error) {
 	if !lttng.Alive() {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, lttng.ErrNoSessionDaemon)
 	}
@@ -109,7 +112,7 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
-	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release}, nil
+	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, counted: newFeatures(m.set, nil, false)}, nil
 }
 
 func (s *ustSource) collect(ctx context.Context) (batch, error) {
@@ -236,6 +239,12 @@ func (s *ustSource) at(t int64) int64 {
 }
 
 func (s *ustSource) memory() uint64 { return s.bytes }
+
+func (s *ustSource) counts() *features { return s.counted }
+
+func (s *ustSource) observed() []control.Source {
+	return []control.Source{{Name: ust, Detail: fmt.Sprintf("trace points of feature set %s", s.counted.set.Name())}}
+}
 
 func (s *ustSource) close(context.Context) error { return s.session.Destroy() }
 

@@ -39,6 +39,7 @@ const (
 	reasonNoProcess     = "no-process"
 	reasonNoDaemon      = "no-session-daemon"
 	reasonNoAccess      = "no-access"
+	reasonNoHelper      = "no-probe-helper"
 	reasonNoTracePoints = "no-trace-points"
 	reasonAttachFailed  = "attach-failed"
 	reasonCollectFailed = "collect-failed"

@@ -46,7 +46,9 @@ type watcher struct {
 	ran      bool // libvirt has said that the guest's CPUs run
 	restored bool // the guest ran before, and goes on: it does not boot
 	source   source
-	attempt  *attempt // to make a source, which has not ended yet
+	wished   wish      // by which the source was made, or is being made
+	retried  time.Time // when more of the wish was last asked for
+	attempt  *attempt  // to make a source, which has not ended yet
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
 	paused   bool
@@ -78,7 +80,7 @@ type watcher struct {
 func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	log := m.log.WithFields(logrus.Fields{"domain": d.Name, "uuid": d.UUID})
 	settings, wrong := m.settings(d)
-	j, err := newJudge(d, settings, m.set, m.engine, m.store)
+	j, err := newJudge(d, settings, m.usual(settings.Sources), m.engine, m.store)
 	if err != nil {
 		return nil, fmt.Errorf("watch domain %s: %w", d.UUID, err)
 	}
