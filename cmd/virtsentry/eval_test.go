@@ -139,7 +139,7 @@ func TestEvalRefuses(t *testing.T) {
 	}
 	header := "start_ns,duration_ns,lost,a"
 	wide := header
-	for i := range 1200 {
+	for i := range 2400 {
 		wide += fmt.Sprint(",f", i)
 	}
 	for _, tc := range []struct {
@@ -170,7 +170,7 @@ func TestEvalRefuses(t *testing.T) {
 		{"binary", []string{"--train", train, "--normal", file("binary.csv", strings.Repeat("\x00\xff", 5000))}, "binary.csv: "},
 		{"only partial units", []string{"--train", train, "--normal", normal, "--anomaly", "a=" + file("partial.csv", header+"\n0,1000,0,5\n")}, "partial.csv: "},
 		{"too few units", []string{"--train", file("few.csv", header+"\n0,2000000000,0,5\n"), "--normal", normal}, "few.csv: "},
-		{"too many features", []string{"--train", train, "--normal", file("wide.csv", wide+"\n0,2000000000,0"+strings.Repeat(",1", 1201)+"\n")}, "--features"},
+		{"too many features", []string{"--train", train, "--normal", file("wide.csv", wide+"\n0,2000000000,0"+strings.Repeat(",1", 2401)+"\n")}, "--features"},
 		{"times too far apart", []string{"--train", train, "--normal", file("far.csv", header+"\n-9000000000000000000,2000000000,0,1\n9000000000000000000,2000000000,0,1\n")}, "far.csv: "},
 	} {
 		out, code, err := run(t.Context(), append([]string{"eval"}, tc.args...)...)

@@ -27,22 +27,28 @@ const (
 )
 
 func recordCommand(client func() *control.Client) *cobra.Command {
-	var dir string
+	var dir, units string
 	var length time.Duration
 	c := &cobra.Command{
-		Use:   "record DOMAIN --output DIR",
-		Short: "Record a domain's trace for a while",
+		Use:   "record DOMAIN --output DIR | --units FILE",
+		Short: "Record a domain's trace, or its units, for a while",
 		Long: "Record a domain's trace for a while, as CTF 1.8 that virtsentry replay and babeltrace2 read: a directory below DIR for every two seconds or\n" +
 			"so. DIR must not be there, or be empty. The domain is watched meanwhile as ever. What was recorded when it is interrupted, or ends early,\n" +
-			"stays.",
+			"stays.\n\n" +
+			"With --units, what is kept are the units of two seconds, of whatever the domain is observed by, as a unit file that eval and replay read.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: domainNames(client, 1),
 	}
-	c.Flags().StringVarP(&dir, "output", "o", "", "`DIR` to write to (required)")
+	c.Flags().StringVarP(&dir, "output", "o", "", "`DIR` to write the trace to")
+	c.Flags().StringVar(&units, "units", "", "`FILE` to write the units to, - for standard output")
 	c.Flags().DurationVar(&length, "for", time.Minute, "so long, at most 24h")
-	_ = c.MarkFlagRequired("output") // it fails only for a flag that does not exist
-	_ = c.MarkFlagDirname("output")
+	c.MarkFlagsOneRequired("output", "units")
+	c.MarkFlagsMutuallyExclusive("output", "units")
+	_ = c.MarkFlagDirname("output") // it fails only for a flag that does not exist
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if units != "" {
+			return recordUnits(c, client(), args[0], units, length)
+		}
 		made, err := prepare(dir)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/judging"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model"
@@ -22,9 +23,10 @@ import (
 func replayCommand() *cobra.Command {
 	var units, features, profile string
 	c := &cobra.Command{
-		Use:   "replay TRACE [--units OUT.csv] [--profile FILE]",
+		Use:   "replay TRACE|UNITS [--units OUT.csv] [--profile FILE]",
 		Short: "Cut a recorded trace into units, or judge it by a profile",
-		Long: "Cut a recorded CTF trace into units of two seconds. TRACE is a directory; all traces below it are counted together.\n\n" +
+		Long: "Cut a recorded CTF trace into units of two seconds. TRACE is a directory; all traces below it are counted together. UNITS is a unit file\n" +
+			"(.csv or .csv.gz), such as record --units writes, to be judged by a profile.\n\n" +
 			"With --units they are written as a unit file: CSV with the header start_ns,duration_ns,lost,<feature>... and a row for each unit, those\n" +
 			"without events included. What is no regular file, such as /dev/null or a pipe, is written to directly.\n\n" +
 			"With --profile every full unit is judged by an exported profile, as the daemon judges with its default settings; the state is the one after\n" +
@@ -38,6 +40,9 @@ func replayCommand() *cobra.Command {
 	c.MarkFlagsOneRequired("units", "profile")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if isUnitFile(args[0]) && units != "" {
+			return fmt.Errorf("%s is a unit file already; judge it with --profile alone", args[0])
+		}
 		if profile == "" {
 			set := cmp.Or(features, unit.Counts)
 			return writeUnits(units, c.OutOrStdout(), func(w io.Writer) error { return unit.Replay(args[0], w, set) })
@@ -52,6 +57,13 @@ func replayCommand() *cobra.Command {
 		p, err := model.Decode(bytes.NewReader(file))
 		if err != nil {
 			return fmt.Errorf("profile %s: %w", profile, err)
+		}
+		if isUnitFile(args[0]) {
+			f, err := unit.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			return judgeUnits(c.OutOrStdout(), *format, p, wordsOf(p.Catalogue), f)
 		}
 		set, name, err := setOf(p.Catalogue, features)
 		if err != nil {
@@ -80,6 +92,9 @@ func writeUnits(name string, out io.Writer, write func(io.Writer) error) error {
 
 // setOf finds the feature set that a profile was learnt with, by its version, and the name to cut by: as asked for, or the set's own.
 func setOf(version, asked string) (set *catalogue.Set, name string, err error) {
+	if kernel := kernelSources(version); len(kernel) > 0 {
+		return nil, "", fmt.Errorf("it was learnt with what the kernel sees (%s), too, of which a trace has nothing: record --units writes a unit file that can be judged", strings.Join(kernel, ", "))
+	}
 	name, _, _ = strings.Cut(version, "/")
 	if set, err = catalogue.Load(cmp.Or(asked, name)); err != nil {
 		return nil, "", err
@@ -90,11 +105,49 @@ func setOf(version, asked string) (set *catalogue.Set, name string, err error) {
 	return set, cmp.Or(asked, name), nil
 }
 
-// judgeUnits judges the full units of a trace one after the other, as the daemon does.
-func judgeUnits(w io.Writer, format output, p *model.Profile, set *catalogue.Set, f unit.File) error {
+// isUnitFile says by its name whether a file holds units.
+func isUnitFile(name string) bool {
+	return strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".csv.gz")
+}
+
+// kernelSources are those of what the kernel sees that a profile was learnt with, by its version.
+func kernelSources(version string) (list []string) {
+	for _, part := range strings.Fields(version) {
+		if name, _, _ := strings.Cut(part, "/"); probe.Source(name).Known() {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// words say what features of all kinds are, judging.Describer.
+type words struct{ set *catalogue.Set } // nil: not known
+
+// wordsOf finds words for the features that a profile was learnt with, by its version.
+func wordsOf(version string) words {
+	name, _, _ := strings.Cut(version, "/")
+	set, err := catalogue.Load(name)
+	if err != nil {
+		set = nil // of the features' names, most can be understood
+	}
+	return words{set}
+}
+
+func (w words) Describe(feature string) (subsystem, text string) {
+	if subsystem, text, ok := probe.Describe(feature); ok {
+		return subsystem, text
+	}
+	if w.set != nil {
+		return w.set.Describe(feature)
+	}
+	return "other", feature + " hits"
+}
+
+// judgeUnits judges full units one after the other, as the daemon does.
+func judgeUnits(w io.Writer, format output, p *model.Profile, set judging.Describer, f unit.File) error {
 	columns := model.Align(f.Features, p.Features)
 	if len(columns.Missing) == len(p.Features) {
-		return errors.New("the trace has none of the events that the profile counts: it is no trace of a QEMU's device events, or the profile of other ones")
+		return errors.New("there is none of the features that the profile counts: it is no trace of a QEMU's device events, or the profile of other ones")
 	}
 	judge, err := judging.New(model.DeciderConfig{}, set)
 	if err != nil {

@@ -186,7 +186,7 @@ func TestReplayByProfile(t *testing.T) {
 	if diff := cmp.Diff([]string{"normal", "suspect", "anomalous", "anomalous"}, states); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
-	if _, code, err := run(t.Context(), "replay", trace, "--profile", profileOf(t, "tap_send")); code != exitFailure || !strings.Contains(err.Error(), "none of the events") {
+	if _, code, err := run(t.Context(), "replay", trace, "--profile", profileOf(t, "tap_send")); code != exitFailure || !strings.Contains(err.Error(), "none of the features") {
 		t.Errorf("by a profile of other events: exit status %d, %v", code, err)
 	}
 }
