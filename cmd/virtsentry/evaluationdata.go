@@ -23,13 +23,16 @@ func readEvaluation(dir string) (*evaluation.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &evaluation.Data{Describe: set.Describe, Sets: map[string]evaluation.Recordings{}}
+	data := &evaluation.Data{Describe: set.Describe}
 	swing, err := readUnitFiles(filepath.Join(dir, "swing"))
 	if err != nil {
 		return nil, err
 	}
 	data.Swing = swing[evaluation.SetDefault]
-	if err := readPlan(data, filepath.Join(dir, "evaluation")); err != nil {
+	if data.Plan, data.Sets, _, err = readPlan(filepath.Join(dir, "evaluation")); err != nil {
+		return nil, err
+	}
+	if err := readSources(data, filepath.Join(dir, "sources")); err != nil {
 		return nil, err
 	}
 	if data.Everyday, err = readEveryday(filepath.Join(dir, "everyday")); err != nil {
@@ -49,7 +52,7 @@ func readEvaluation(dir string) (*evaluation.Data, error) {
 		}
 		data.Guests = append(data.Guests, evaluation.Guest{Name: g.Name(), Sets: sets})
 	}
-	if len(data.Swing)+len(data.Plan)+len(data.Guests) == 0 && data.Everyday == nil {
+	if len(data.Swing)+len(data.Plan)+len(data.Guests)+len(data.SourceLabs) == 0 && data.Everyday == nil {
 		return nil, fmt.Errorf("%s holds no recordings: name a directory like testdata/units", dir)
 	}
 	return data, nil
@@ -103,49 +106,67 @@ type planManifest struct {
 		Units    int               `json:"units"`
 		Lossy    int               `json:"lossy_units"`
 		Files    map[string]string `json:"files"`
+		Sources  map[string]struct {
+			Hits    uint64  `json:"hits"`
+			TimeNS  uint64  `json:"time_ns"`
+			Seconds float64 `json:"seconds"`
+		} `json:"sources"`
 	} `json:"recordings"`
 }
 
-// planFormat is the manifest's format that is known.
+// planFormat is the format that is known, of the manifest and of prices.
 const planFormat = 1
 
-// readPlan reads the recordings of a manifest, which may be not there.
-func readPlan(data *evaluation.Data, dir string) error {
+// readPlan reads the recordings of a manifest, which may be not there; their units by set, and what sources cost in each, if they were recorded.
+func readPlan(dir string) (plan []evaluation.Recorded, sets map[string]evaluation.Recordings, costs map[string]map[string]evaluation.SourceCost, err error) {
 	path := filepath.Join(dir, "manifest.json")
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var m planManifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if m.Format != planFormat {
-		return fmt.Errorf("%s: format %d, want %d", path, m.Format, planFormat)
+	sets, costs = map[string]evaluation.Recordings{}, map[string]map[string]evaluation.SourceCost{}
+	if found, err := readFormat(path, &m, &m.Format); !found {
+		return nil, sets, costs, err
 	}
 	for _, r := range m.Recordings {
-		data.Plan = append(data.Plan, evaluation.Recorded{
+		plan = append(plan, evaluation.Recorded{
 			Name: r.Name, Kind: r.Kind, Scenario: r.Scenario, Strength: r.Strength, Rate: r.Rate, RateUnit: r.RateUnit,
 			Seconds: r.Seconds, Seed: r.Seed, Units: r.Units, Lossy: r.Lossy,
 		})
 		for set, file := range r.Files {
 			if !filepath.IsLocal(file) {
-				return fmt.Errorf("%s: recording %s: file %q is outside of the manifest's directory", path, r.Name, file)
+				return nil, nil, nil, fmt.Errorf("%s: recording %s: file %q is outside of the manifest's directory", path, r.Name, file)
 			}
 			recording, err := readNamed(filepath.Join(dir, file), r.Name)
 			if err != nil {
-				return err
+				return nil, nil, nil, err
 			}
-			if data.Sets[set] == nil {
-				data.Sets[set] = evaluation.Recordings{}
+			if sets[set] == nil {
+				sets[set] = evaluation.Recordings{}
 			}
-			data.Sets[set][r.Name] = recording
+			sets[set][r.Name] = recording
+		}
+		costs[r.Name] = map[string]evaluation.SourceCost{}
+		for source, c := range r.Sources {
+			costs[r.Name][source] = evaluation.SourceCost{Hits: c.Hits, TimeNS: c.TimeNS, Seconds: c.Seconds}
 		}
 	}
-	return nil
+	return plan, sets, costs, nil
+}
+
+// readFormat reads a JSON file of the format that is known, where there is one.
+func readFormat(path string, into any, format *int) (found bool, err error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	if *format != planFormat {
+		return false, fmt.Errorf("%s: format %d, want %d", path, *format, planFormat)
+	}
+	return true, nil
 }
 
 // readEveryday reads the long recording and its time line; nil where there is none.

@@ -64,6 +64,9 @@ type Data struct {
 	// Everyday is nil where it was not recorded.
 	Everyday *Everyday
 	Guests   []Guest
+	// SourceLabs are recordings of all sources of the host's kernel beside UST. OfHeaders says which columns of SetTap only packets' headers tell.
+	SourceLabs []SourceLab
+	OfHeaders  func(column string) bool
 	// SimulatedDays is how long the limits of rules are tried; 0: a hundred days.
 	SimulatedDays int
 }

@@ -162,7 +162,38 @@ func syntheticData() *Data {
 	d.Guests = []Guest{{Name: "other", Sets: map[string]Recordings{SetDefault: {
 		"normal": synthetic("normal", 13, 0, 60, 0), "normal2": synthetic("normal2", 14, 0, 40, 0), "synflood_target": synthetic("synflood_target", 15, 0, 20, 200),
 	}}}}
+	d.SourceLabs = []SourceLab{syntheticLab("ust", SetDefault, SetTap, SetFunctions, SetSyscalls), syntheticLab("stock", SetTap, SetFunctions, SetSyscalls)}
+	d.OfHeaders = func(column string) bool { return column == SetTap+":rare" }
 	return d
+}
+
+// syntheticLab has recordings of several sources, which see the same.
+func syntheticLab(name string, sets ...string) SourceLab {
+	l := SourceLab{Name: name, Sets: map[string]Recordings{}, Costs: map[string]map[string]SourceCost{}}
+	for i, x := range []struct {
+		name, kind string
+		units      int
+		attack     float64
+	}{{"train", "train", 110, 0}, {"judge", "normal", 40, 0}, {"weak-synflood_target", "anomaly", 20, 60}} {
+		l.Plan = append(l.Plan, Recorded{Name: x.name, Kind: x.kind})
+		l.Costs[x.name] = map[string]SourceCost{}
+		for _, set := range sets {
+			r := synthetic(x.name, uint64(20+i), int64(20+i)*int64(time.Hour), x.units, x.attack)
+			for j := range r.Features {
+				r.Features[j] = set + ":" + r.Features[j]
+			}
+			if l.Sets[set] == nil {
+				l.Sets[set] = Recordings{}
+			}
+			l.Sets[set][x.name] = r
+			l.Costs[x.name][set] = SourceCost{Hits: 1000, TimeNS: 50000, Seconds: float64(2 * x.units)}
+		}
+		if name == "ust" {
+			l.Costs[x.name][SetDefault] = SourceCost{Hits: 5000, Seconds: float64(2 * x.units)}
+		}
+	}
+	l.Prices = []Price{{Workload: "web", Unit: "requests/s", Arms: []string{Off, SetTap}, Rates: [][]float64{{100, 90}, {120, 114}}}}
+	return l
 }
 
 // All parts find what was put into made-up recordings.
@@ -191,6 +222,8 @@ func TestRun(t *testing.T) {
 	for name, want := range map[string]string{
 		"everyday-alarms": "backup", "explanations": "yes: network: received", "relearnt-scenarios": "strong-synflood_target", "transfer": "| other |",
 		"decisions": "everyday: false alarms", "arms": "0.62 (0.46)",
+		"sources": "| stock QEMU | tap + functions | 11 |", "sources-prices": "| QEMU with UST | web | tap | 0.925 | 0.900 to 0.950 | 2 |",
+		"summary": "tap + functions, recorded on stock QEMU: median F by sequence",
 	} {
 		if !strings.Contains(tables[name], want) {
 			t.Errorf("table %s lacks %q:\n%s", name, want, tables[name])

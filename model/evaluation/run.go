@@ -20,6 +20,8 @@ type Results struct {
 	Decisions    []Decision
 	Transfers    []Transfer
 	Explanations []Explanation
+	Sources      []SourceArm
+	SourcePrices []SourcePrice
 }
 
 // Run judges what there is, on all processors.
@@ -44,6 +46,7 @@ func Run(ctx context.Context, d *Data) (*Results, error) {
 		{"relearning", (*Data).relearning},
 		{"transfer", (*Data).transfer},
 		{"explanations", (*Data).explanations},
+		{"sources", (*Data).sources},
 	} {
 		group.Go(func() error {
 			if err := part.do(&run, r); err != nil {

@@ -17,6 +17,8 @@ func (r *Results) Tables() map[string]string {
 		"everyday": r.everydayTable(), "everyday-alarms": r.everydayAlarmsTable(), "everyday-jobs": r.everydayJobsTable(),
 		"ablation": r.ablationTable(), "decisions": r.decisionsTable(), "decisions-raised": r.raisedTable(),
 		"transfer": r.transferTable(), "explanations": r.explanationsTable(),
+		"sources": r.sourcesTable(), "sources-f": r.sourceScenarioTable(byUnit), "sources-sequence": r.sourceScenarioTable(bySequence),
+		"sources-prices": r.sourcePricesTable(),
 	}
 	for _, strength := range strengths {
 		t["f-"+strength] = r.scenarioTable(strength, func(s model.ScenarioResult) string { return figure(s.FMeasure) }, byUnit)

@@ -39,6 +39,7 @@ func (r *Results) summaryTable() string {
 		}
 		t.add("greatest fall of an F by relearning", "at most 0.02", name, verdict(fall <= 0.02))
 	}
+	r.sourceBars(t)
 	for _, x := range r.Everyday {
 		found := "not contradicted"
 		if x.Result.FalseAlarms > 0 {

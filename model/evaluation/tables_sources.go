@@ -1,0 +1,117 @@
+package evaluation
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/virtsentry/virtsentry/model"
+)
+
+// withinUST is how much less than UST tap + functions may find.
+const withinUST = 0.02
+
+// labWords name a lab's QEMU.
+var labWords = map[string]string{"ust": "QEMU with UST", "stock": "stock QEMU"}
+
+func (a SourceArm) lab() string {
+	if words, ok := labWords[a.Lab]; ok {
+		return words
+	}
+	return a.Lab
+}
+
+func (r *Results) sourcesTable() string {
+	t := &table{header: []string{
+		"lab", "source", "columns", "F by unit: median, least", "by sequence: median, least", "false positives by unit", "false alarms", "lossy units",
+		"hits/s", "µs in the kernel a unit",
+	}}
+	for _, a := range r.Sources {
+		e := a.Result
+		row := []string{a.lab(), a.Name, strconv.Itoa(a.Columns), "–", "–"}
+		if e.MedianFMeasure != nil {
+			row[3] = figure(*e.MedianFMeasure) + ", " + figure(*e.MinFMeasure)
+			row[4] = figure(*e.MedianSequenceFMeasure) + ", " + figure(*e.MinSequenceFMeasure)
+		}
+		row = append(row, fmt.Sprintf("%d of %d: %s", e.FalsePositives, e.NormalUnits, percent(e.FalsePositiveRate)), strconv.Itoa(e.FalseAlarms), strconv.Itoa(a.Lossy),
+			fmt.Sprintf("%.0f", a.HitsPerSecond))
+		if a.NanosecondsPerUnit == nil {
+			row = append(row, "–")
+		} else {
+			row = append(row, fmt.Sprintf("%.0f", *a.NanosecondsPerUnit/1000))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t.String()
+}
+
+// sourceScenarioTable has a figure of each scenario by lab and source.
+func (r *Results) sourceScenarioTable(of func(model.ScenarioResult) float64) string {
+	t := &table{header: []string{"scenario"}}
+	for _, a := range r.Sources {
+		t.header = append(t.header, a.lab()+": "+a.Name)
+	}
+	var lists = make([][]float64, len(r.Sources))
+	for i, name := range prefixed("weak", attackNames) {
+		row, any := []string{attackNames[i]}, false
+		for j, a := range r.Sources {
+			text := "–"
+			if s := (Arm{Result: a.Result}).scenario(name); s != nil {
+				text, any = figure(of(*s)), true
+				lists[j] = append(lists[j], of(*s))
+			}
+			row = append(row, text)
+		}
+		if any {
+			t.rows = append(t.rows, row)
+		}
+	}
+	if len(t.rows) == 0 {
+		return nothing
+	}
+	middle, least := []string{"**median**"}, []string{"**least**"}
+	for _, list := range lists {
+		middle, least = append(middle, orDash(list, median)), append(least, orDash(list, slices.Min[[]float64]))
+	}
+	t.rows = append(t.rows, middle, least)
+	return t.String()
+}
+
+func (r *Results) sourcePricesTable() string {
+	t := &table{header: []string{"lab", "workload", "observed by", "rate to that without", "95 % interval", "rounds"}}
+	for _, p := range r.SourcePrices {
+		name := p.Arm
+		if name == SetDefault {
+			name = armUST
+		}
+		t.add(SourceArm{Lab: p.Lab}.lab(), p.Workload, name, figure(p.Ratio.Median), figure(p.Ratio.Low)+" to "+figure(p.Ratio.High), strconv.Itoa(p.Rounds))
+	}
+	return t.String()
+}
+
+// sourceBars says whether what a stock QEMU's host sees is as good as UST: in the same recordings, and in those of a stock QEMU.
+func (r *Results) sourceBars(t *table) {
+	ust := r.sourceResult("ust", armUST)
+	if ust == nil || ust.Result.MedianFMeasure == nil {
+		return
+	}
+	for _, lab := range []string{"ust", "stock"} {
+		joined := r.sourceResult(lab, armJoined)
+		if joined == nil || joined.Result.MedianFMeasure == nil {
+			continue
+		}
+		what := "tap + functions, " + map[string]string{"ust": "the same recordings", "stock": "recorded on stock QEMU"}[lab]
+		for _, by := range []struct {
+			name      string
+			ust, have float64
+		}{
+			{"unit", *ust.Result.MedianFMeasure, *joined.Result.MedianFMeasure},
+			{"sequence", *ust.Result.MedianSequenceFMeasure, *joined.Result.MedianSequenceFMeasure},
+		} {
+			// Rounded, so that what the page shows decides.
+			less := math.Round(1000*by.ust) - math.Round(1000*by.have)
+			t.add(fmt.Sprintf("%s: median F by %s", what, by.name), fmt.Sprintf("within %.2f of UST (%s)", withinUST, figure(by.ust)), figure(by.have), verdict(less <= 1000*withinUST))
+		}
+	}
+}
