@@ -39,7 +39,7 @@ but is too little to learn from. A lab that is not up is made, and removed after
 			if run.Steps, err = lab.EvaluationPlan(spans); err != nil {
 				return err
 			}
-			l, end, err := a.openOrUp(cmd.Context(), run.Guest)
+			l, end, err := a.openOrUp(cmd.Context(), lab.Config{Guest: run.Guest})
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ but is too little to learn from. A lab that is not up is made, and removed after
 }
 
 // openOrUp finds the lab running or makes it; end removes what it made.
-func (a *app) openOrUp(ctx context.Context, guest string) (l *lab.Lab, end func() error, err error) {
+func (a *app) openOrUp(ctx context.Context, cfg lab.Config) (l *lab.Lab, end func() error, err error) {
 	if l, err = a.open(); err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +79,8 @@ func (a *app) openOrUp(ctx context.Context, guest string) (l *lab.Lab, end func(
 	if status.Up {
 		return l, func() error { return nil }, nil
 	}
-	if l, err = lab.Up(ctx, lab.Config{Dir: a.dir, Guest: guest, Log: a.log}); err != nil {
+	cfg.Dir, cfg.Log = a.dir, a.log
+	if l, err = lab.Up(ctx, cfg); err != nil {
 		return nil, nil, err
 	}
 	return l, func() error {

@@ -161,16 +161,20 @@ func chooseAddr(have []GuestDef, g GuestDef) (netip.Addr, error) {
 	return netip.Addr{}, errors.New("no address is left")
 }
 
+// tap is the name of the guest's tap device.
+func (g GuestDef) tap() string {
+	if name := "vs-" + g.Name; len(name) <= 15 { // the kernel's limit for a device's name
+		return name
+	}
+	return fmt.Sprintf("vs-guest-%d", g.Addr.As4()[3])
+}
+
 func (l *Lab) overlay(name string) string {
 	return filepath.Join(l.diskDir(), name+".qcow2")
 }
 
 func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 	last := g.Addr.As4()[3]
-	tap := "vs-" + g.Name
-	if len(tap) > 15 { // the kernel's limit for a device's name
-		tap = fmt.Sprintf("vs-guest-%d", last)
-	}
 	v, err := variantOf(g.Variant)
 	if err != nil {
 		return "", err
@@ -186,7 +190,7 @@ func (l *Lab) guestXML(st *state, g GuestDef) (string, error) {
 		"Emulator": st.QEMU,
 		"Overlay":  l.overlay(g.Name),
 		"MAC":      fmt.Sprintf("52:54:00:4d:00:%02x", last),
-		"Bridge":   bridge, "Tap": tap,
+		"Bridge":   bridge, "Tap": g.tap(),
 	})
 	return string(text), err
 }

@@ -24,7 +24,7 @@ const (
 	FileDefault  = "default"  // the feature set of that name
 	FilePaper    = "paper"    // the feature set of that name: the paper's five trace points
 	FileCounts   = "counts"   // a column for every trace point hit: all of devices
-	FileSyscalls = "syscalls" // a column for every system call of QEMU, "syscall:read"
+	FileSyscalls = "syscalls" // a column for every system call of QEMU, "syscall:read"; of sources: what they count
 )
 
 // Manifest says what is in a directory that [Lab.RunPlan] has filled. It is
@@ -36,6 +36,9 @@ const (
 //	DIR/NAME/counts.csv
 //	DIR/NAME/syscalls.csv
 //	DIR/NAME/trace/               the raw CTF trace, if it was asked for
+//
+// A recording of sources ([SourcesPlan]) has other files: default.csv, if QEMU has UST trace points, and
+// one for each source of the host's kernel: tap.csv, functions.csv, syscalls.csv. Their columns are all that there are.
 //
 // All four have the same units, whole ones of two seconds. Columns of counts and
 // syscalls are those that occur in the recording; one that another recording
@@ -66,20 +69,31 @@ type Recorded struct {
 	// lack system calls.
 	LossyUnits        int `json:"lossy_units"`
 	SyscallLossyUnits int `json:"syscall_lossy_units"`
-	// Files are the unit files, by default, paper, counts and syscalls, relative
+	// Files are the unit files, by default, paper, counts and syscalls, or by source, relative
 	// to the manifest's directory.
-	Files    map[string]string `json:"files"`
-	Versions Versions          `json:"versions"`
+	Files map[string]string `json:"files"`
+	// Sources is what each source cost, in a recording of sources.
+	Sources  map[string]SourceCost `json:"sources,omitempty"`
+	Versions Versions              `json:"versions"`
+}
+
+// SourceCost is what a source cost the host in a recording. The kernel's run statistics measure the time within eBPF programs alone: the trap
+// that leads to them comes on top, and is in what [Lab.MeasurePrices] finds.
+type SourceCost struct {
+	Hits       uint64  `json:"hits"`    // of its programs or, with UST, events recorded
+	TimeNS     uint64  `json:"time_ns"` // that the programs took; 0 with UST: not known
+	Seconds    float64 `json:"seconds"` // that it was observed
+	LossyUnits int     `json:"lossy_units"`
 }
 
 // Versions are what a recording was made with.
 type Versions struct {
 	QEMU   string `json:"qemu"`
-	LTTng  string `json:"lttng"`
+	LTTng  string `json:"lttng,omitempty"` // where it recorded
 	Kernel string `json:"kernel"`
-	// Syscalls is how system calls were counted: perf.
+	// Syscalls is how system calls were counted: perf or, in a recording of sources, eBPF.
 	Syscalls string `json:"syscalls"`
-	// Sets are the feature sets, by name: their number of columns and the first
+	// Sets are the feature sets and sources, by name: their number of columns and the first
 	// digits of the SHA-256 of their columns' names, each with a line feed.
 	Sets map[string]string `json:"sets"`
 }
@@ -157,8 +171,8 @@ func (m *Manifest) drop(name string) {
 	m.Recordings = slices.DeleteFunc(m.Recordings, func(r Recorded) bool { return r.Name == name })
 }
 
-// complete tells whether dir has a step's recording, made in the same way.
-func (m *Manifest) complete(dir string, s Step) bool {
+// complete tells whether dir has a step's recording with these unit files, made in the same way.
+func (m *Manifest) complete(dir string, s Step, files []string) bool {
 	i := slices.IndexFunc(m.Recordings, func(r Recorded) bool { return r.Name == s.Name })
 	if i < 0 {
 		return false
@@ -168,7 +182,7 @@ func (m *Manifest) complete(dir string, s Step) bool {
 		r.Seed != want.Seed || r.Sessions != want.Sessions || r.Shape != want.Shape {
 		return false
 	}
-	for _, name := range planFiles {
+	for _, name := range files {
 		if r.Files[name] == "" || !isFile(filepath.Join(dir, r.Files[name])) {
 			return false
 		}

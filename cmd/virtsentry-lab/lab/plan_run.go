@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
@@ -36,6 +37,7 @@ type PlanRun struct {
 	Output     string // directory; see [Manifest]
 	Guest      string // DefaultGuest if empty
 	KeepTraces bool   // keep the raw traces beside their unit files
+	Sources    bool   // record all sources instead of all trace points
 	// Begun hears of each step's begin, Done of its end; either may be nil.
 	Begun func(PlanProgress)
 	Done  func(PlanProgress, Recorded)
@@ -60,7 +62,16 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 	if err := checkSteps(r.Steps); err != nil {
 		return err
 	}
-	versions, err := l.versions(ctx)
+	files, record := planFiles, l.runStep
+	if r.Sources {
+		ust, err := l.tracesUST()
+		if err != nil {
+			return fmt.Errorf("run plan: %w", err)
+		}
+		files = sourceFiles(ust)
+		record = func(ctx context.Context, r PlanRun, s Step) (Recorded, error) { return l.runSources(ctx, r, s, ust) }
+	}
+	versions, err := l.versions(ctx, files)
 	if err != nil {
 		return fmt.Errorf("run plan: %w", err)
 	}
@@ -75,8 +86,8 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 	inRow := 0
 	for i, s := range r.Steps {
 		now := time.Now()
-		p := PlanProgress{Step: s, Number: i + 1, Steps: len(r.Steps), StepEnd: now, End: now.Add(m.left(r.Output, r.Steps[i:]))}
-		if m.complete(r.Output, s) {
+		p := PlanProgress{Step: s, Number: i + 1, Steps: len(r.Steps), StepEnd: now, End: now.Add(m.left(r.Output, r.Steps[i:], files))}
+		if m.complete(r.Output, s, files) {
 			p.Skipped = true
 			r.tell(p, nil)
 			continue
@@ -87,7 +98,7 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 		if err := m.write(r.Output); err != nil {
 			return err
 		}
-		rec, err := l.runStep(ctx, r, s)
+		rec, err := l.attempt(ctx, r, s, record)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("recording %s: %w", s.Name, err))
 			if inRow++; ctx.Err() != nil || inRow == 2 {
@@ -117,10 +128,10 @@ func (r PlanRun) tell(p PlanProgress, done *Recorded) {
 }
 
 // left is how long the steps that are not complete will take.
-func (m *Manifest) left(dir string, steps []Step) time.Duration {
+func (m *Manifest) left(dir string, steps []Step, files []string) time.Duration {
 	var d time.Duration
 	for _, s := range steps {
-		if !m.complete(dir, s) {
+		if !m.complete(dir, s, files) {
 			d += s.For + stepOverhead
 		}
 	}
@@ -138,8 +149,8 @@ func checkSteps(steps []Step) error {
 	return nil
 }
 
-// runStep makes one recording in DIR/NAME.
-func (l *Lab) runStep(ctx context.Context, r PlanRun, s Step) (Recorded, error) {
+// attempt makes one recording in DIR/NAME.
+func (l *Lab) attempt(ctx context.Context, r PlanRun, s Step, record func(context.Context, PlanRun, Step) (Recorded, error)) (Recorded, error) {
 	dir := filepath.Join(r.Output, s.Name)
 	if err := os.RemoveAll(dir); err != nil { // of a run that ended within
 		return Recorded{}, fmt.Errorf("remove what is there in part: %w", err)
@@ -147,6 +158,12 @@ func (l *Lab) runStep(ctx context.Context, r PlanRun, s Step) (Recorded, error) 
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return Recorded{}, err
 	}
+	return record(ctx, r, s)
+}
+
+// runStep makes one recording of all trace points and system calls.
+func (l *Lab) runStep(ctx context.Context, r PlanRun, s Step) (Recorded, error) {
+	dir := filepath.Join(r.Output, s.Name)
 	pid, err := l.GuestPID(r.Guest)
 	if err != nil {
 		return Recorded{}, err
@@ -241,9 +258,21 @@ func lossy(units []unit.Unit) int {
 	return n
 }
 
-// versions tells what the lab records with.
-func (l *Lab) versions(ctx context.Context) (Versions, error) {
-	v := Versions{Syscalls: "perf", Sets: make(map[string]string)}
+// tracesUST says whether the lab's QEMU has UST trace points.
+func (l *Lab) tracesUST() (bool, error) {
+	st, err := l.loadState()
+	if err != nil {
+		return false, err
+	}
+	if st.QEMU == "" {
+		return false, ErrNotUp
+	}
+	return hasUST(st.QEMU)
+}
+
+// versions tells what the lab records these unit files with.
+func (l *Lab) versions(ctx context.Context, files []string) (Versions, error) {
+	v := Versions{Sets: make(map[string]string)}
 	st, err := l.loadState()
 	if err != nil {
 		return v, err
@@ -254,21 +283,36 @@ func (l *Lab) versions(ctx context.Context) (Versions, error) {
 	if v.QEMU, err = firstLine(ctx, st.QEMU, "--version"); err != nil {
 		return v, err
 	}
-	if v.LTTng, err = firstLine(ctx, "lttng", "--version"); err != nil {
-		return v, err
-	}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return v, fmt.Errorf("kernel's version: %w", err)
 	}
 	v.Kernel = unix.ByteSliceToString(uts.Release[:])
-	for _, name := range []string{catalogue.DefaultSet, catalogue.PaperSet} {
-		set, err := catalogue.Load(name)
-		if err != nil {
-			return v, err
+	perf := slices.Contains(files, FileCounts) // and no sources
+	v.Syscalls = "eBPF"
+	if perf {
+		v.Syscalls = "perf"
+	}
+	for _, name := range files {
+		var columns []string
+		switch {
+		case name == FileDefault, name == FilePaper:
+			set, err := catalogue.Load(name)
+			if err != nil {
+				return v, err
+			}
+			columns = set.Names()
+			if v.LTTng, err = firstLine(ctx, "lttng", "--version"); err != nil {
+				return v, err
+			}
+		case perf:
+			continue // whatever occurs
+		default:
+			for _, c := range probe.Source(name).Columns() {
+				columns = append(columns, c.Name)
+			}
 		}
-		names := set.Names()
-		v.Sets[name] = fmt.Sprintf("%d columns, sha256 %.8x", len(names), sha256.Sum256([]byte(strings.Join(names, "\n")+"\n")))
+		v.Sets[name] = fmt.Sprintf("%d columns, sha256 %.8x", len(columns), sha256.Sum256([]byte(strings.Join(columns, "\n")+"\n")))
 	}
 	return v, nil
 }

@@ -144,11 +144,11 @@ func TestResume(t *testing.T) {
 		"without a file": {steps[3], false}, "not made": {steps[4], false},
 		"other span": {evaluationPlan(t, ShortSpans)[0], false},
 	} {
-		if got := m.complete(dir, c.step); got != c.want {
+		if got := m.complete(dir, c.step, planFiles); got != c.want {
 			t.Errorf("%s: complete %v", name, got)
 		}
 	}
-	if got, want := m.left(dir, steps[:5]), steps[3].For+steps[4].For+2*stepOverhead; got != want {
+	if got, want := m.left(dir, steps[:5], planFiles), steps[3].For+steps[4].For+2*stepOverhead; got != want {
 		t.Errorf("left %v, want %v", got, want)
 	}
 }

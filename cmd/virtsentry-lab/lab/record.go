@@ -86,6 +86,11 @@ func parseScenario(name string) (scenario, error) {
 // the directory of the trace. What it starts it ends; a load that was started
 // with [Lab.StartLoad] is used where the scenario wants one.
 func (l *Lab) Record(ctx context.Context, r Recording) (string, error) {
+	return l.record(ctx, r, func(ctx context.Context, pid int, dir string) error { return l.trace(ctx, pid, r, dir) })
+}
+
+// record plays a scenario, during which observe records the guest's QEMU for the recording's span, into dir.
+func (l *Lab) record(ctx context.Context, r Recording, observe func(ctx context.Context, pid int, dir string) error) (string, error) {
 	sc, err := parseScenario(r.Scenario)
 	if err != nil {
 		return "", err
@@ -111,7 +116,7 @@ func (l *Lab) Record(ctx context.Context, r Recording) (string, error) {
 		return "", fmt.Errorf("record %s: %w", r.Scenario, err)
 	}
 	defer unlock()
-	if err := l.playAndRecord(ctx, r, sc, dir); err != nil {
+	if err := l.playAndRecord(ctx, r, sc, dir, observe); err != nil {
 		return "", fmt.Errorf("record %s: %w", r.Scenario, err)
 	}
 	return dir, nil
@@ -119,7 +124,7 @@ func (l *Lab) Record(ctx context.Context, r Recording) (string, error) {
 
 // playAndRecord runs load, attack and tracing side by side. Whichever fails
 // ends all; the end of the tracing ends the others in good order.
-func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir string) error {
+func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir string, observe func(context.Context, int, string) error) error {
 	pid, err := l.GuestPID(r.Load.Guest)
 	if err != nil {
 		return err
@@ -170,7 +175,7 @@ func (l *Lab) playAndRecord(ctx context.Context, r Recording, sc scenario, dir s
 		if err := sleep(ctx, settle); err != nil {
 			return err
 		}
-		return l.trace(ctx, pid, r, dir)
+		return observe(ctx, pid, dir)
 	})
 	return group.Wait()
 }
@@ -187,7 +192,15 @@ func (l *Lab) loadRuns() bool {
 // sessionName is the lab's only LTTng session: Down finds it by its name.
 func (l *Lab) sessionName() string { return l.name + "-record" }
 
-func (l *Lab) trace(ctx context.Context, pid int, r Recording, dir string) (err error) {
+func (l *Lab) trace(ctx context.Context, pid int, r Recording, dir string) error {
+	return l.tracing(ctx, pid, r, dir, func(ctx context.Context) error {
+		l.log.Infof("recording %s for %v into %s", r.Scenario, r.For, dir)
+		return sleep(ctx, r.For)
+	})
+}
+
+// tracing records a process while f runs.
+func (l *Lab) tracing(ctx context.Context, pid int, r Recording, dir string, f func(context.Context) error) (err error) {
 	set, err := catalogue.Load(catalogue.DefaultSet)
 	if err != nil {
 		return err
@@ -208,11 +221,10 @@ func (l *Lab) trace(ctx context.Context, pid int, r Recording, dir string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Destroy()) }()
-	l.log.Infof("recording %s for %v into %s", r.Scenario, r.For, dir)
 	if err := s.Start(); err != nil {
 		return err
 	}
-	waitErr := sleep(ctx, r.For)
+	waitErr := f(ctx)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(waitErr, s.Stop(stop))

@@ -1,0 +1,43 @@
+package lab
+
+import (
+	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
+)
+
+// SourceSpans are how long the recordings of [SourcesPlan] are.
+type SourceSpans struct {
+	Train, Judge time.Duration // of normal load: to learn from, and to judge false alarms by
+	Each         time.Duration // of each attack
+}
+
+// Spans of the sources' plan: as the project's evaluation has them, and for a test that all of it works.
+var (
+	FullSourceSpans  = SourceSpans{Train: 12 * time.Minute, Judge: 5 * time.Minute, Each: 130 * time.Second}
+	ShortSourceSpans = SourceSpans{Train: 24 * time.Second, Judge: 16 * time.Second, Each: 12 * time.Second}
+)
+
+// SourcesPlan is what sources are compared by: the ordinary load of [EvaluationPlan] with other seeds, and its eight attacks at weak rates.
+func SourcesPlan(s SourceSpans) []Step {
+	steps := []Step{
+		{Name: "train", Kind: KindTrain, Scenario: "normal", For: s.Train, Load: ordinaryLoad(s.Train, 51)},
+		{Name: "judge", Kind: KindNormal, Scenario: "normal", For: s.Judge, Load: ordinaryLoad(s.Judge, 52)},
+	}
+	return append(steps, attackSteps(Weak, s.Each, 61)...)
+}
+
+// kernelSources are those of the host's kernel that are recorded. A guest under TCG has nothing of KVM.
+var kernelSources = []probe.Source{probe.Tap, probe.Functions, probe.Syscalls}
+
+// sourceFiles are the unit files of a recording of sources: one for each, and the default feature set where QEMU has UST trace points.
+func sourceFiles(ust bool) []string {
+	var names []string
+	if ust {
+		names = append(names, FileDefault)
+	}
+	for _, s := range kernelSources {
+		names = append(names, string(s))
+	}
+	return names
+}

@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe/kernel"
+	"github.com/virtsentry/virtsentry/model/evaluation"
+)
+
+// PriceFile is the name of what [Lab.MeasurePrices] writes into a directory.
+const PriceFile = "prices.json"
+
+// Prices is what is in [PriceFile].
+type Prices struct {
+	Format   int                `json:"format"` // 1
+	Prices   []evaluation.Price `json:"prices"`
+	Versions Versions           `json:"versions"`
+}
+
+// PriceRun is one measurement of what sources cost a guest.
+type PriceRun struct {
+	Output string        // directory of [PriceFile], which must not be there
+	Guest  string        // DefaultGuest if empty
+	Rounds int           // 6 if 0; fewer than that give no interval of 95 % confidence
+	Each   time.Duration // of each measurement, 8 s if 0
+	// Begun hears of each measurement's begin; it may be nil.
+	Begun func(PriceProgress)
+}
+
+// PriceProgress is where a measurement has come to.
+type PriceProgress struct {
+	Workload, Arm string
+	Number, All   int       // of the measurement from 1 on, and how many there are
+	End           time.Time // of all, expected
+}
+
+// joint is between the names of sources that are observed together.
+const joint = "+"
+
+// priceArms are the ways to observe that are compared.
+func priceArms(ust bool) []string {
+	var names []string
+	for _, s := range kernelSources {
+		names = append(names, string(s))
+	}
+	arms := []string{evaluation.Off}
+	if ust {
+		arms = append(arms, FileDefault)
+	}
+	arms = append(arms, names...)
+	return append(arms, string(probe.Tap)+joint+string(probe.Functions), strings.Join(names, joint))
+}
+
+// priceOverhead is about what a measurement takes beside its own span.
+const priceOverhead = 2 * time.Second
+
+// MeasurePrices measures how fast a guest serves web pages and uses its disk while each source observes it and while none does, and writes that into a
+// directory. Tap looks at no headers, as the daemon does unless told. Nothing else should run on the host; a load that was started is refused.
+func (l *Lab) MeasurePrices(ctx context.Context, r PriceRun) (*Prices, error) {
+	if r.Guest == "" {
+		r.Guest = DefaultGuest
+	}
+	if r.Rounds == 0 {
+		r.Rounds = 6
+	}
+	if r.Each == 0 {
+		r.Each = 8 * time.Second
+	}
+	path := filepath.Join(r.Output, PriceFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("measure prices: %s is there already (%w)", path, err)
+	}
+	if l.loadRuns() {
+		return nil, errors.New("measure prices: a load runs in the background; end it with load --stop")
+	}
+	ust, err := l.tracesUST()
+	if err != nil {
+		return nil, fmt.Errorf("measure prices: %w", err)
+	}
+	prices := &Prices{Format: 1}
+	if prices.Versions, err = l.versions(ctx, sourceFiles(ust)); err != nil {
+		return nil, fmt.Errorf("measure prices: %w", err)
+	}
+	unlock, err := l.tryLock("record")
+	if err != nil {
+		return nil, fmt.Errorf("measure prices: %w", err)
+	}
+	defer unlock()
+	m := measurement{l: l, PriceRun: r, arms: priceArms(ust)}
+	for _, w := range workloads {
+		price, err := m.workload(ctx, w)
+		if err != nil {
+			return nil, fmt.Errorf("measure prices: %s: %w", w.name, err)
+		}
+		prices.Prices = append(prices.Prices, price)
+	}
+	return prices, prices.write(path)
+}
+
+func (p *Prices) write(path string) error {
+	raw, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode prices: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write prices: %w", err)
+	}
+	if err := writeFile(path, append(raw, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write prices: %w", err)
+	}
+	return nil
+}
+
+// measurement is a PriceRun that goes on.
+type measurement struct {
+	l *Lab
+	PriceRun
+	arms []string
+	done int
+}
+
+// workload measures one workload in all rounds.
+func (m *measurement) workload(ctx context.Context, w workload) (evaluation.Price, error) {
+	price := evaluation.Price{Workload: w.name, Unit: w.unit, Seconds: m.Each.Seconds(), Arms: m.arms}
+	g, err := m.l.Guest(m.Guest)
+	if err != nil {
+		return price, err
+	}
+	if err := w.prepare(ctx, m.l, g); err != nil {
+		return price, err
+	}
+	if _, err := w.run(ctx, m.l, g, m.Each); err != nil { // warms caches up
+		return price, err
+	}
+	for round := range m.Rounds {
+		rates := make([]float64, len(m.arms))
+		for i := range m.arms {
+			at := (i + round) % len(m.arms)
+			m.tell(w, m.arms[at])
+			err := m.observed(ctx, m.arms[at], func(ctx context.Context) (err error) {
+				rates[at], err = w.run(ctx, m.l, g, m.Each)
+				return err
+			})
+			if err != nil {
+				return price, fmt.Errorf("round %d, %s: %w", round+1, m.arms[at], err)
+			}
+		}
+		price.Rates = append(price.Rates, rates)
+	}
+	return price, price.Check()
+}
+
+func (m *measurement) tell(w workload, arm string) {
+	all := len(workloads) * m.Rounds * len(m.arms)
+	if m.Begun != nil {
+		m.Begun(PriceProgress{
+			Workload: w.name, Arm: arm, Number: m.done + 1, All: all,
+			End: time.Now().Add(time.Duration(all-m.done) * (m.Each + priceOverhead)),
+		})
+	}
+	m.done++
+}
+
+// observed runs f while the guest is observed in one way.
+func (m *measurement) observed(ctx context.Context, arm string, f func(context.Context) error) error {
+	if arm == evaluation.Off {
+		return f(ctx)
+	}
+	pid, err := m.l.GuestPID(m.Guest)
+	if err != nil {
+		return err
+	}
+	if arm == FileDefault {
+		return m.traced(ctx, pid, f)
+	}
+	offset, err := clockOffset()
+	if err != nil {
+		return err
+	}
+	var sources []probe.Source
+	for name := range strings.SplitSeq(arm, joint) {
+		sources = append(sources, probe.Source(name))
+	}
+	_, err = m.l.observe(ctx, m.Guest, pid, sources, kernel.Options{Offset: offset}, f)
+	return err
+}
+
+// traced runs f while the default feature set's trace points are recorded; the trace is not kept.
+func (m *measurement) traced(ctx context.Context, pid int, f func(context.Context) error) (err error) {
+	dir, err := os.MkdirTemp(m.l.dir, "price-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return m.l.tracing(ctx, pid, Recording{Scenario: "price"}, dir, f)
+}
