@@ -39,12 +39,15 @@ func functionsColumns() []Column {
 	c = append(c, byLength("bdrv_co_preadv_part", subsystemDisk, RequestLengths, "reads of ", " in disk images")...)
 	c = append(c, byLength("bdrv_co_pwritev_part", subsystemDisk, RequestLengths, "writes of ", " in disk images")...)
 	// Cards that send a packet in one piece (e1000, rtl8139) use the first function in both directions.
-	c = append(c, byLength("qemu_send_packet_async", subsystemNetwork, TapLengths, "packets of ", " on their way to the guest")...)
-	c = append(c, byLength("qemu_sendv_packet_async", subsystemNetwork, TapLengths, "packets of ", " sent by the guest")...)
-	return append(c,
-		Column{"functions:msix_notify", subsystemVirtio, "interrupts sent to the guest by PCI devices"},
-		Column{"functions:memory_region_dispatch_write", subsystemMemory, "device registers written by the guest"},
-	)
+	c = append(c, byLength("qemu_net_queue_send", subsystemNetwork, TapLengths, "packets of ", " on their way to the guest")...)
+	c = append(c, byLength("qemu_net_queue_send_iov", subsystemNetwork, TapLengths, "packets of ", " sent by the guest")...)
+	c = append(c, Column{"functions:msix_notify", subsystemVirtio, "interrupts sent to the guest by PCI devices"})
+	// Announcements to virtio devices have two bytes, interrupt controllers and timers four.
+	for _, bytes := range []string{"1", "2", "4", "8"} {
+		c = append(c, Column{"functions:memory_region_dispatch_write:bytes" + bytes, subsystemMemory,
+			"device registers written by the guest, " + bytes + " bytes at a time"})
+	}
+	return c
 }
 
 // byLength returns the columns of a function's argument.

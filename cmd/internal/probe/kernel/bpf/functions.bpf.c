@@ -1,6 +1,6 @@
 // Counts calls of functions that a QEMU exports, and hits of its SDT probes. One program serves all of them: the cookie says what to count.
 
-#define COLUMNS 493 // functionsColumns() in package probe
+#define COLUMNS 496 // functionsColumns() in package probe
 #include "unit.bpf.h"
 
 // A cookie, see functions_cookie.go.
@@ -18,7 +18,8 @@ enum kind {
 	REQUEST,  // by the argument, the bytes of a disk request
 	QUEUE,    // by the argument, what a virtio device has written into the buffers of a request
 	ACCOUNT,  // of block_acct_start: by bytes, and the type of the disk request, which is the next argument
-	VECTOR,   // of qemu_sendv_packet_async: by the length of a packet, an array of struct iovec whose length is the next argument
+	WRITE,    // of memory_region_dispatch_write: by the argument, whose last bits are the logarithm of the bytes
+	VECTOR,   // of qemu_net_queue_send_iov: by the length of a packet, from an array of struct iovec whose length is the next argument
 };
 
 enum place {
@@ -38,11 +39,10 @@ struct iovec {
 // at reads a word of struct pt_regs. The verifier wants a constant offset from the context, which the compiler would make a variable.
 #define at(value, offset) asm volatile("%0 = *(u64 *)(%1 + " #offset ")" : "=r"(value) : "r"(ctx))
 
-// Offsets in struct pt_regs of what carries the third and the fourth argument on x86-64.
-#define RDX 96
+// Offsets in struct pt_regs of what carries the fourth and the fifth argument on x86-64.
 #define RCX 88
-#define word(value, offset) at_expanded(value, offset)
-#define at_expanded(value, offset) at(value, offset)
+#define R8 72
+#define word(value, offset) at(value, offset) // with the offset's number
 
 static __always_inline __u64 reg(void *ctx, __u32 number)
 {
@@ -152,7 +152,7 @@ static __always_inline __u64 total(void *ctx, __u64 array)
 {
 	struct iovec v[VECTORS];
 	__u64 n, sum = 0;
-	word(n, RDX);
+	word(n, R8);
 	n = (__u32)n;
 	if (n > VECTORS)
 		n = VECTORS;
@@ -177,6 +177,7 @@ int functions_hit(void *ctx)
 		case REQUEST: column += request_bucket(v); break;
 		case QUEUE: column += queue(v); break;
 		case ACCOUNT: column += account(ctx, v); break;
+		case WRITE: column += v & 3; break;
 		case VECTOR: column += packet_bucket(total(ctx, v)); break;
 		}
 	}
