@@ -41,6 +41,7 @@ func TestIntegrationWay(t *testing.T) {
 		{"a device that is plugged in is a change of hardware", s.testHotPlug},
 		{"a process that claims to be the guest's QEMU is not believed", s.testClaim},
 		{"a process that registers as the guest's QEMU is found out", s.testIdentity},
+		{"trace points and what the kernel sees count the same packets in the same units", s.testJoined},
 		{"a daemon that stops says so and leaves no session", s.testStop},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.f(t); s.sound(t) }) {

@@ -31,15 +31,16 @@ const (
 
 // stack is a lab with a daemon, and a libvirt client that is neither's.
 type stack struct {
-	cfg    lab.Config
-	lab    *lab.Lab
-	dir    string
-	client *libvirt.Connection
-	raw    *golibvirt.Connect // for what our own package does not do
-	daemon *exec.Cmd
-	starts int // of the daemon, so far
-	web    *guest
-	heard  *observer
+	cfg     lab.Config
+	lab     *lab.Lab
+	dir     string
+	client  *libvirt.Connection
+	raw     *golibvirt.Connect // for what our own package does not do
+	daemon  *exec.Cmd
+	starts  int    // of the daemon, so far
+	sources string // more of the configuration's [sources]
+	web     *guest
+	heard   *observer
 
 	mu     sync.Mutex // guards events
 	events int        // METADATA_CHANGE events of the state's namespace
@@ -131,9 +132,9 @@ func (s *stack) writeConfig(t *testing.T) {
 	t.Helper()
 	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nmax_units = %[4]d\nstarting = %q\n[judging]\nquiet_units = 5\n"+
 		"[profiles]\ndir = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
-		"[hooks]\ndir = %q\npokes = %q\n",
+		"[hooks]\ndir = %q\npokes = %q\n[sources]\nsocket = %q\n%s",
 		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, starting.String(), s.file("profiles"), s.file("control.sock"),
-		s.hooks(), s.file("pokes"))
+		s.hooks(), s.file("pokes"), s.file("probe.sock"), s.sources)
 	if err := os.WriteFile(s.file("virtsentryd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
