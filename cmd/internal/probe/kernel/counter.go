@@ -45,7 +45,8 @@ type Counter struct {
 type instrument struct {
 	counts   counts            // with an entry for each slot and one for what is lost
 	set      func(meter) error // writes the programs' meter; nothing is counted before it is first called
-	programs []*ebpf.Program   // whose run statistics are the source's
+	programs []*ebpf.Program   // all that count
+	use      func() use        // what programs have done for this domain
 	detach   func() error      // ends the counting
 	close    func() error      // frees everything, after detach
 	detail   func() string     // for people: what is observed
@@ -67,19 +68,21 @@ func Attach(source probe.Source, t Target, o Options) (*Counter, error) {
 	if attach == nil {
 		return nil, fmt.Errorf("attach %q: there is no such source: %w", source, ErrUnsupported)
 	}
-	clock, err := clockAt(o.Offset)
-	if err != nil {
-		return nil, fmt.Errorf("attach %s: %w", source, err)
-	}
 	in, err := attach(t, o)
 	if err != nil {
 		return nil, fmt.Errorf("attach %s: %w", source, err)
 	}
+	return newCounter(in, source, o)
+}
+
+// newCounter begins to count by what is attached, or closes it.
+func newCounter(in instrument, source probe.Source, o Options) (*Counter, error) {
+	clock := clockAt(o.Offset)
 	r, err := newRing(in, len(source.Columns()), o.Offset, clock)
 	if err != nil {
 		return nil, fmt.Errorf("attach %s: %w", source, errors.Join(err, in.detach(), in.close()))
 	}
-	return &Counter{in: in, ring: r}, nil
+	return &Counter{in: in, ring: r, misses: missed(in.programs)}, nil
 }
 
 // Collect returns the units that have ended since the last time, in the order of time and without gaps. The first one is partial, as it
@@ -111,12 +114,7 @@ func (c *Counter) Collect(last bool) ([]unit.Unit, error) {
 
 // missed adds to the units' loss what the kernel did not give to the programs since it was last asked.
 func (c *Counter) missed(units []unit.Unit) {
-	var misses uint64
-	for _, p := range c.in.programs {
-		if s, err := p.Stats(); err == nil {
-			misses += s.RecursionMisses
-		}
-	}
+	misses := missed(c.in.programs)
 	if len(units) == 0 || misses <= c.misses {
 		return
 	}
@@ -126,18 +124,27 @@ func (c *Counter) missed(units []unit.Unit) {
 	c.misses = misses
 }
 
+// missed returns how many hits the kernel has not given to programs, because it was in the midst of one.
+func missed(programs []*ebpf.Program) (misses uint64) {
+	for _, p := range programs {
+		if s, err := p.Stats(); err == nil {
+			misses += s.RecursionMisses
+		}
+	}
+	return misses
+}
+
 // Stats returns how often the source's programs have run and how many nanoseconds that took, both 0 where the kernel does not
-// keep that (sysctl kernel.bpf_stats_enabled) or the counter is closed.
+// keep that (sysctl kernel.bpf_stats_enabled) or the counter is closed. Where programs serve several domains, each has the same share of
+// all that they do, for processes that are no domain's, too.
 func (c *Counter) Stats() (hits, ns uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range c.in.programs {
-		if s, err := p.Stats(); err == nil {
-			hits += s.RunCount
-			ns += uint64(s.Runtime)
-		}
+	if c.ring == nil {
+		return 0, 0
 	}
-	return hits, ns
+	u := c.in.use()
+	return u.hits, u.ns
 }
 
 // Detail says for people what is observed: "vnet0, vnet1".

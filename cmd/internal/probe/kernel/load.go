@@ -23,6 +23,11 @@ func loadSpec(spec *ebpf.CollectionSpec, columns int) (*ebpf.Collection, error) 
 	if m := spec.Maps[countsMap]; m != nil && int(m.ValueSize) != 8*columns {
 		return nil, fmt.Errorf("the programs count %d columns, of which %d are described", m.ValueSize/8, columns)
 	}
+	return loadCollection(spec)
+}
+
+// loadCollection loads programs and maps. The caller closes the collection.
+func loadCollection(spec *ebpf.CollectionSpec) (*ebpf.Collection, error) {
 	if err := removeMemlock(); err != nil {
 		return nil, explain("lift the limit of locked memory", err)
 	}
@@ -40,6 +45,7 @@ func exclusive(c *ebpf.Collection, programs ...*ebpf.Program) instrument {
 	return instrument{
 		counts:   c.Maps[countsMap],
 		programs: programs,
+		use:      func() use { return used(programs) },
 		set: func(m meter) error {
 			if v == nil {
 				return errors.New("the programs have no meter")
@@ -48,4 +54,15 @@ func exclusive(c *ebpf.Collection, programs ...*ebpf.Program) instrument {
 		},
 		close: func() error { c.Close(); return nil },
 	}
+}
+
+// used returns what programs have done.
+func used(programs []*ebpf.Program) (u use) {
+	for _, p := range programs {
+		if s, err := p.Stats(); err == nil {
+			u.hits += s.RunCount
+			u.ns += uint64(s.Runtime)
+		}
+	}
+	return u
 }

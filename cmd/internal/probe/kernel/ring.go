@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -61,21 +60,21 @@ func newRing(in instrument, columns int, offset int64, clock func() int64) (*rin
 	}
 	r.began = clock()
 	if r.began <= 0 {
-		return nil, fmt.Errorf("begin to count: by an offset of %d ns from CLOCK_MONOTONIC it is not yet time 0", offset)
+		return nil, fmt.Errorf("begin to count: an offset of %d ns from CLOCK_MONOTONIC gives no time after 0", offset)
 	}
 	r.next = r.began / width
 	// No program may see a limit without the offset.
 	if err := in.set(meter{Offset: uint64(offset)}); err != nil {
 		return nil, fmt.Errorf("set the clock of units: %w", err)
 	}
-	if err := r.raise(); err != nil {
+	if err := r.raise(r.next); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// raise lets programs count as many units from the next one on as there are entries.
-func (r *ring) raise() error {
+// raise lets programs count as many units from the next one on as there are entries. What is lost in units before first is known.
+func (r *ring) raise(first int64) error {
 	limit := r.next + slots
 	if limit == r.limit {
 		return nil
@@ -85,7 +84,7 @@ func (r *ring) raise() error {
 	}
 	// Until now something may have been lost.
 	if now := r.clock() / width; r.limit > 0 && now >= r.limit {
-		if r.lossTo < r.next {
+		if r.lossTo < first {
 			r.lossFrom = r.limit
 		}
 		r.lossTo = now
@@ -102,6 +101,9 @@ func (r *ring) collect() ([]unit.Unit, error) {
 // rest returns the units until now, the one that has not ended included. The programs must have ended before.
 func (r *ring) rest() ([]unit.Unit, error) {
 	end := r.clock()
+	if end <= r.began {
+		return nil, nil
+	}
 	return r.read((end+width-1)/width, end)
 }
 
@@ -128,7 +130,7 @@ func (r *ring) read(to, end int64) ([]unit.Unit, error) {
 		units = append(units, u)
 	}
 	r.next = to
-	if err := r.raise(); err != nil {
+	if err := r.raise(first); err != nil {
 		return nil, err
 	}
 	if r.lossTo < first {
@@ -195,17 +197,10 @@ func (r *ring) markLost(units []unit.Unit, first int64) error {
 }
 
 // clockAt returns a clock of units: CLOCK_MONOTONIC plus an offset, nanoseconds.
-func clockAt(offset int64) (func() int64, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return nil, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
-	}
-	if sum := t.Nano() + offset; offset > 0 && sum < 0 {
-		return nil, errors.New("read the clock of units: the offset is too large")
-	}
+func clockAt(offset int64) func() int64 {
 	return func() int64 {
 		var t unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // it worked before
+		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // it fails for unknown clocks only
 		return t.Nano() + offset
-	}, nil
+	}
 }

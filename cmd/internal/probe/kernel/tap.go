@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -39,15 +41,17 @@ type taps struct {
 
 // attachTap attaches the programs of [probe.Tap].
 func attachTap(t Target, o Options) (instrument, error) {
-	in, err := attachTaps(t, o, attachTCX)
+	var seed [4]byte
+	_, _ = rand.Read(seed[:]) // it never fails
+	in, err := attachTaps(t, o, binary.NativeEndian.Uint32(seed[:]), attachTCX)
 	if errors.Is(err, ErrUnsupported) {
-		in, err = attachTaps(t, o, attachPacketSocket)
+		in, err = attachTaps(t, o, binary.NativeEndian.Uint32(seed[:]), attachPacketSocket)
 	}
 	return in, err
 }
 
-// attachTaps attaches programs to all devices by one way: all of them, or none.
-func attachTaps(t Target, o Options, attach func(*ebpf.Collection, TapDevice) (tapped, error)) (instrument, error) {
+// attachTaps attaches programs to all devices by one way: all of them, or none. The seed is that of the hashes of ports and peers.
+func attachTaps(t Target, o Options, seed uint32, attach func(*ebpf.Collection, TapDevice) (tapped, error)) (instrument, error) {
 	if len(t.Taps) == 0 {
 		return instrument{}, fmt.Errorf("the domain has no tap device: %w", ErrGone)
 	}
@@ -55,7 +59,7 @@ func attachTaps(t Target, o Options, attach func(*ebpf.Collection, TapDevice) (t
 	if err != nil {
 		return instrument{}, fmt.Errorf("read the programs: %w", err)
 	}
-	if err := setHeaders(spec, o.Headers); err != nil {
+	if err := setHeaders(spec, o.Headers, seed); err != nil {
 		return instrument{}, err
 	}
 	c, err := loadSpec(spec, len(probe.Tap.Columns()))
@@ -72,10 +76,7 @@ func attachTaps(t Target, o Options, attach func(*ebpf.Collection, TapDevice) (t
 		one.TapDevice = d
 		all.devices = append(all.devices, one)
 	}
-	in := exclusive(c)
-	for _, p := range c.Programs {
-		in.programs = append(in.programs, p)
-	}
+	in := exclusive(c, slices.Collect(maps.Values(c.Programs))...)
 	in.detach, in.detail, in.refresh = all.detach, all.detail, all.refresh
 	if o.Headers {
 		all.sketches = c.Maps["sketches"]
@@ -85,14 +86,12 @@ func attachTaps(t Target, o Options, attach func(*ebpf.Collection, TapDevice) (t
 }
 
 // setHeaders tells the programs whether to look at headers.
-func setHeaders(spec *ebpf.CollectionSpec, headers bool) error {
-	var seed [4]byte
-	_, _ = rand.Read(seed[:]) // it never fails
+func setHeaders(spec *ebpf.CollectionSpec, headers bool, seed uint32) error {
 	on := uint32(1)
 	if !headers {
 		on, spec.Maps["sketches"].MaxEntries = 0, 1
 	}
-	return errors.Join(spec.Variables["headers"].Set(on), spec.Variables["seed"].Set(binary.NativeEndian.Uint32(seed[:])))
+	return errors.Join(spec.Variables["headers"].Set(on), spec.Variables["seed"].Set(seed))
 }
 
 // attachTCX attaches to both directions by tcx, which kernels have from 6.6 on.

@@ -11,6 +11,8 @@
 struct __sk_buff {
 	__u32 len;
 	__u32 pkt_type;
+	__u32 mark, queue_mapping, protocol;
+	__u32 vlan_present;
 };
 
 enum direction { RECEIVED, SENT }; // by the guest
@@ -83,6 +85,7 @@ static __always_inline struct sketch *sketch_of(__u64 unit)
 	struct sketch *s = bpf_map_lookup_elem(&sketches, &slot);
 	if (s && s->unit != unit) {
 		volatile __u64 *word = &s->bits[0][0]; // volatile: there is no memset to call
+#pragma clang loop unroll(disable)
 		for (int i = 0; i < 2 * 2 * SKETCH_BITS / 64; i++)
 			word[i] = 0;
 		s->unit = unit;
@@ -176,7 +179,8 @@ static __always_inline void packet(struct __sk_buff *skb, enum direction d)
 	struct counts *c = counts_now_in(&counts, &meter, &unit);
 	if (!c)
 		return;
-	increment(c, d * LENGTHS + bucket(skb->len));
+	// A tag that was taken off the packet on its way is put on it again before the guest gets it.
+	increment(c, d * LENGTHS + bucket(skb->len + (skb->vlan_present ? 4 : 0)));
 	if (headers)
 		look(skb, d, c, unit);
 }
@@ -200,9 +204,6 @@ int received(struct __sk_buff *skb)
 SEC("socket")
 int both(struct __sk_buff *skb)
 {
-	if (skb->pkt_type == PACKET_OUTGOING)
-		packet(skb, RECEIVED);
-	else
-		packet(skb, SENT);
+	packet(skb, skb->pkt_type == PACKET_OUTGOING ? RECEIVED : SENT);
 	return 0;
 }
