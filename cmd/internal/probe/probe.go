@@ -13,6 +13,9 @@ import (
 // DefaultSocket is where virtsentry-probe listens.
 const DefaultSocket = "/run/virtsentry/probe.sock"
 
+// Version is that of the sources' columns: units of different versions do not compare.
+const Version = "1"
+
 // Source is one way in which the kernel observes a domain.
 type Source string
 
@@ -37,7 +40,8 @@ type Column struct {
 	Words     string // for people: "packets of 64 to 71 bytes received by the guest"
 }
 
-// Attach asks for the observation of a domain, the first request on a connection.
+// Attach asks for the observation of a domain, the first request on a connection. Without a UUID and sources it asks only whether the helper serves
+// the caller, and another one may follow.
 type Attach struct {
 	UUID    string   `json:"uuid"`
 	Sources []Source `json:"sources"`
@@ -70,7 +74,9 @@ type Collect struct {
 // Collected answers Collect.
 type Collected struct {
 	Sources []Units `json:"sources"`
-	Error   string  `json:"error,omitempty"`
+	// Changed says that the domain has other tap devices by now than those that are observed: attach anew, on another connection, to see them.
+	Changed bool   `json:"changed,omitempty"`
+	Error   string `json:"error,omitempty"` // why the observation has ended by itself, such as with the domain; these are its last units
 }
 
 // Units are those of one source, in the order of time, without gaps. Counts are in the order of [Source.Columns]. The first one after Attach is partial.
