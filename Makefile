@@ -17,10 +17,10 @@ deps:
 lab-deps: deps
 	@packaging/install $(LABDEPS)
 
-# The operator's command needs no C library at all.
+# The operator's command and the privileged helper need no C library at all.
 build: deps
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry ./cmd/virtsentry-probe
 	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-lab
 
 # QEMU with the UST trace backend, and the lab's guest image: built once, then taken from the cache.
