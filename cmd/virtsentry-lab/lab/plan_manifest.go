@@ -130,7 +130,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 }
 
 // openManifest reads the manifest in dir, or begins one in a directory that is
-// empty or not there.
+// empty but for prices, or not there.
 func openManifest(dir string) (*Manifest, error) {
 	m, err := ReadManifest(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -140,6 +140,7 @@ func openManifest(dir string) (*Manifest, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("begin manifest: %w", err)
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == PriceFile })
 	if len(entries) > 0 {
 		return nil, fmt.Errorf("begin manifest: %s has no %s and is not empty: name a new directory", dir, ManifestFile)
 	}

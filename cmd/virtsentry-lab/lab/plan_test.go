@@ -213,6 +213,12 @@ func TestRefusesForeignDirectory(t *testing.T) {
 	if _, err := openManifest(dir); err == nil {
 		t.Error("a directory with something else in it: no error")
 	}
+	if err := os.Rename(filepath.Join(dir, "letter"), filepath.Join(dir, PriceFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openManifest(dir); err != nil {
+		t.Errorf("a directory with prices: %v", err)
+	}
 }
 
 func TestReadManifestRefuses(t *testing.T) {
