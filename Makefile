@@ -57,6 +57,7 @@ fresh: deps
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
 	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
+	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
 
 # Traces (directories) as virtsentry reads them and as babeltrace2 does, event for event.
 TRACE ?= $(wildcard testdata/traces/*/)

@@ -2,8 +2,10 @@ package kernel
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -60,6 +62,40 @@ func newTap(t testing.TB, name string) *guest {
 	}
 	ip(t, "link set "+name+" up")
 	g.TapDevice = device(t, name)
+	return g
+}
+
+// newMacvtap makes a macvtap device above another.
+func newMacvtap(t testing.TB, name, lower string) *guest {
+	t.Helper()
+	if out, err := exec.Command("ip", "link", "add", "link", lower, "name", name, "type", "macvtap", "mode", "bridge").CombinedOutput(); err != nil {
+		t.Skipf("no macvtap devices: %v: %s", err, out)
+	}
+	ip(t, "link set "+name+" up")
+	g := &guest{TapDevice: device(t, name), fd: -1}
+	t.Cleanup(g.remove)
+	// The device's number is in sysfs as this network namespace sees it.
+	read := exec.Command("unshare", "--mount", "sh", "-c", "mount -t sysfs sysfs /sys && cat /sys/class/net/"+name+"/tap*/dev")
+	out, err := read.CombinedOutput()
+	var major, minor uint32
+	if _, scan := fmt.Sscanf(string(out), "%d:%d", &major, &minor); err != nil || scan != nil {
+		t.Fatalf("find the character device of %s: %v: %s", name, err, out)
+	}
+	node := filepath.Join(t.TempDir(), "tap")
+	if err := unix.Mknod(node, unix.S_IFCHR|0o600, int(unix.Mkdev(major, minor))); err != nil {
+		t.Fatal(err)
+	}
+	if g.fd, err = unix.Open(node, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
+		t.Fatalf("open the character device of %s: %v", name, err)
+	}
+	r, err := unix.NewIfreq(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(g.fd, unix.TUNSETIFF, r); err != nil {
+		t.Fatal(err)
+	}
 	return g
 }
 

@@ -39,19 +39,31 @@ type taps struct {
 	sketches counts // nil without headers
 }
 
+// tapWay is one way to see the packets of a device.
+type tapWay struct {
+	programs []string // that it needs
+	attach   func(c *ebpf.Collection, d TapDevice, macvtap bool) (tapped, error)
+}
+
+var (
+	byTCX          = tapWay{[]string{"sent", "received"}, attachTCX}
+	byPacketSocket = tapWay{[]string{"both", "both_macvtap"}, attachPacketSocket}
+)
+
 // attachTap attaches the programs of [probe.Tap].
 func attachTap(t Target, o Options) (instrument, error) {
-	var seed [4]byte
-	_, _ = rand.Read(seed[:]) // it never fails
-	in, err := attachTaps(t, o, binary.NativeEndian.Uint32(seed[:]), attachTCX)
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	seed := binary.NativeEndian.Uint32(b[:])
+	in, err := attachTaps(t, o, seed, byTCX)
 	if errors.Is(err, ErrUnsupported) {
-		in, err = attachTaps(t, o, binary.NativeEndian.Uint32(seed[:]), attachPacketSocket)
+		in, err = attachTaps(t, o, seed, byPacketSocket)
 	}
 	return in, err
 }
 
 // attachTaps attaches programs to all devices by one way: all of them, or none. The seed is that of the hashes of ports and peers.
-func attachTaps(t Target, o Options, seed uint32, attach func(*ebpf.Collection, TapDevice) (tapped, error)) (instrument, error) {
+func attachTaps(t Target, o Options, seed uint32, way tapWay) (instrument, error) {
 	if len(t.Taps) == 0 {
 		return instrument{}, fmt.Errorf("the domain has no tap device: %w", ErrGone)
 	}
@@ -59,6 +71,7 @@ func attachTaps(t Target, o Options, seed uint32, attach func(*ebpf.Collection, 
 	if err != nil {
 		return instrument{}, fmt.Errorf("read the programs: %w", err)
 	}
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(way.programs, name) })
 	if err := setHeaders(spec, o.Headers, seed); err != nil {
 		return instrument{}, err
 	}
@@ -68,12 +81,11 @@ func attachTaps(t Target, o Options, seed uint32, attach func(*ebpf.Collection, 
 	}
 	var all taps
 	for _, d := range t.Taps {
-		one, err := attach(c, d)
+		one, err := attachDevice(c, d, way)
 		if err != nil {
 			c.Close()
 			return instrument{}, errors.Join(explain("attach to "+d.Name, err), all.detach())
 		}
-		one.TapDevice = d
 		all.devices = append(all.devices, one)
 	}
 	in := exclusive(c, slices.Collect(maps.Values(c.Programs))...)
@@ -83,6 +95,31 @@ func attachTaps(t Target, o Options, seed uint32, attach func(*ebpf.Collection, 
 		in.derive = all.derive
 	}
 	return in, nil
+}
+
+// attachDevice attaches to one device.
+func attachDevice(c *ebpf.Collection, d TapDevice, way tapWay) (tapped, error) {
+	macvtap, err := isMacvtap(d)
+	if err != nil {
+		return tapped{}, err
+	}
+	t, err := way.attach(c, d, macvtap)
+	t.TapDevice = d
+	return t, err
+}
+
+// isMacvtap tells macvtap devices by their driver.
+func isMacvtap(d TapDevice) (bool, error) {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false, fmt.Errorf("open a socket: %w", err)
+	}
+	defer func() { _ = unix.Close(s) }()
+	info, err := unix.IoctlGetEthtoolDrvinfo(s, d.Name)
+	if err != nil {
+		return false, fmt.Errorf("ask for the device's driver: %w", err)
+	}
+	return unix.ByteSliceToString(info.Driver[:]) == "macvlan", nil
 }
 
 // setHeaders tells the programs whether to look at headers.
@@ -95,7 +132,7 @@ func setHeaders(spec *ebpf.CollectionSpec, headers bool, seed uint32) error {
 }
 
 // attachTCX attaches to both directions by tcx, which kernels have from 6.6 on.
-func attachTCX(c *ebpf.Collection, d TapDevice) (tapped, error) {
+func attachTCX(c *ebpf.Collection, d TapDevice, macvtap bool) (tapped, error) {
 	var links []link.Link
 	closeAll := func() (err error) {
 		for _, l := range links {
@@ -103,11 +140,15 @@ func attachTCX(c *ebpf.Collection, d TapDevice) (tapped, error) {
 		}
 		return err
 	}
-	for _, way := range []struct {
-		program string
+	in, out := c.Programs["sent"], c.Programs["received"]
+	if macvtap {
+		in, out = out, in
+	}
+	for _, side := range []struct {
+		program *ebpf.Program
 		attach  ebpf.AttachType
-	}{{"sent", ebpf.AttachTCXIngress}, {"received", ebpf.AttachTCXEgress}} {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: d.Index, Program: c.Programs[way.program], Attach: way.attach})
+	}{{in, ebpf.AttachTCXIngress}, {out, ebpf.AttachTCXEgress}} {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: d.Index, Program: side.program, Attach: side.attach})
 		if err != nil {
 			return tapped{}, errors.Join(err, closeAll())
 		}
@@ -126,14 +167,18 @@ func attachTCX(c *ebpf.Collection, d TapDevice) (tapped, error) {
 
 // attachPacketSocket attaches to both directions by the filter of a packet socket, which takes no packet. It needs CAP_NET_RAW. The kernel makes a
 // second head (not a second payload) for each packet that the guest receives.
-func attachPacketSocket(c *ebpf.Collection, d TapDevice) (tapped, error) {
+func attachPacketSocket(c *ebpf.Collection, d TapDevice, macvtap bool) (tapped, error) {
+	program := c.Programs["both"]
+	if macvtap {
+		program = c.Programs["both_macvtap"]
+	}
 	// Without a protocol it gets nothing until it is bound.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return tapped{}, fmt.Errorf("open a packet socket (CAP_NET_RAW): %w", err)
 	}
 	socket := tapped{close: func() error { return unix.Close(fd) }}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.Programs["both"].FD()); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program.FD()); err != nil {
 		return tapped{}, errors.Join(fmt.Errorf("set the filter of a packet socket: %w", err), socket.close())
 	}
 	const all = uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8) // in network order

@@ -16,14 +16,15 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tapMapCounts    = "counts"
-	tapMapSketches  = "sketches"
-	tapProgBoth     = "both"
-	tapProgReceived = "received"
-	tapProgSent     = "sent"
-	tapVarHeaders   = "headers"
-	tapVarMeter     = "meter"
-	tapVarSeed      = "seed"
+	tapMapCounts       = "counts"
+	tapMapSketches     = "sketches"
+	tapProgBoth        = "both"
+	tapProgBothMacvtap = "both_macvtap"
+	tapProgReceived    = "received"
+	tapProgSent        = "sent"
+	tapVarHeaders      = "headers"
+	tapVarMeter        = "meter"
+	tapVarSeed         = "seed"
 )
 
 // loadTap returns the embedded CollectionSpec for tap.
@@ -68,9 +69,10 @@ type tapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tapProgramSpecs struct {
-	Both     *ebpf.ProgramSpec `ebpf:"both"`
-	Received *ebpf.ProgramSpec `ebpf:"received"`
-	Sent     *ebpf.ProgramSpec `ebpf:"sent"`
+	Both        *ebpf.ProgramSpec `ebpf:"both"`
+	BothMacvtap *ebpf.ProgramSpec `ebpf:"both_macvtap"`
+	Received    *ebpf.ProgramSpec `ebpf:"received"`
+	Sent        *ebpf.ProgramSpec `ebpf:"sent"`
 }
 
 // tapMapSpecs contains maps before they are loaded into the kernel.
@@ -134,14 +136,16 @@ type tapVariables struct {
 //
 // It can be passed to loadTapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tapPrograms struct {
-	Both     *ebpf.Program `ebpf:"both"`
-	Received *ebpf.Program `ebpf:"received"`
-	Sent     *ebpf.Program `ebpf:"sent"`
+	Both        *ebpf.Program `ebpf:"both"`
+	BothMacvtap *ebpf.Program `ebpf:"both_macvtap"`
+	Received    *ebpf.Program `ebpf:"received"`
+	Sent        *ebpf.Program `ebpf:"sent"`
 }
 
 func (p *tapPrograms) Close() error {
 	return _TapClose(
 		p.Both,
+		p.BothMacvtap,
 		p.Received,
 		p.Sent,
 	)

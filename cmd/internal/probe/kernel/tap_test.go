@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/lttng/unit"
@@ -20,14 +21,14 @@ import (
 
 // ways are those by which a tap device is observed.
 var ways = []struct {
-	name   string
-	attach func(*ebpf.Collection, TapDevice) (tapped, error)
-}{{"tcx", attachTCX}, {"packet socket", attachPacketSocket}}
+	name string
+	way  tapWay
+}{{"tcx", byTCX}, {"packet socket", byPacketSocket}}
 
 // attachBy attaches to tap devices by one way.
-func attachBy(t testing.TB, attach func(*ebpf.Collection, TapDevice) (tapped, error), o Options, devices ...TapDevice) *Counter {
+func attachBy(t testing.TB, way tapWay, o Options, devices ...TapDevice) *Counter {
 	t.Helper()
-	in, err := attachTaps(Target{Taps: devices}, o, 1, attach)
+	in, err := attachTaps(Target{Taps: devices}, o, 1, way)
 	if errors.Is(err, ErrUnsupported) {
 		t.Skip(err)
 	}
@@ -69,7 +70,7 @@ func TestTapLengths(t *testing.T) {
 			newNetwork(t)
 			a, b := newTap(t, "a0"), newTap(t, "b0")
 			ip(t, "link set a0 mtu 65521")
-			c := attachBy(t, way.attach, Options{}, a.TapDevice, b.TapDevice)
+			c := attachBy(t, way.way, Options{}, a.TapDevice, b.TapDevice)
 			want := make(map[string]uint64)
 			for _, length := range []int{14, 31, 32, 33, 35, 36, 60, 63, 64, 71, 72, 255, 256, 1000, 1513, 1514} {
 				for range length%7 + 1 {
@@ -120,7 +121,7 @@ func TestTapHeaders(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			newNetwork(t)
 			g := newTap(t, "a0")
-			c := attachBy(t, way.attach, Options{Headers: true}, g.TapDevice)
+			c := attachBy(t, way.way, Options{Headers: true}, g.TapDevice)
 			sent := []frame{
 				{protocol: tcp, flags: flagSYN, src: 1, dst: 2, port: 80},
 				{protocol: tcp, flags: flagSYN, src: 1, dst: 3, port: 80, options: 8},
@@ -174,7 +175,7 @@ func TestTapSketches(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			newNetwork(t)
 			g := newTap(t, "a0")
-			c := attachBy(t, attachTCX, Options{Headers: true}, g.TapDevice)
+			c := attachBy(t, byTCX, Options{Headers: true}, g.TapDevice)
 			for i := range n {
 				g.send(t, frame{protocol: 6, flags: flagSYN, src: 1, dst: uint32(i / 2), port: uint16(i)}.bytes())
 			}
@@ -212,7 +213,7 @@ func TestDistinct(t *testing.T) {
 func TestTapOverflow(t *testing.T) {
 	newNetwork(t)
 	g := newTap(t, "a0")
-	c := attachBy(t, attachTCX, Options{Headers: true}, g.TapDevice)
+	c := attachBy(t, byTCX, Options{Headers: true}, g.TapDevice)
 	g.send(t, frame{}.pad(100))
 	// As if the reader was late by as many units as there are entries.
 	c.ring.limit = c.ring.clock() / width
@@ -236,7 +237,7 @@ func TestTapUnits(t *testing.T) {
 	newNetwork(t)
 	g := newTap(t, "a0")
 	const offset = 123456789
-	c := attachBy(t, attachTCX, Options{Offset: offset}, g.TapDevice)
+	c := attachBy(t, byTCX, Options{Offset: offset}, g.TapDevice)
 	sent := uint64(0)
 	var units []unit.Unit
 	send := func(d time.Duration) {
@@ -275,7 +276,7 @@ func TestTapGone(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			newNetwork(t)
 			a, b := newTap(t, "a0"), newTap(t, "b0")
-			c := attachBy(t, way.attach, Options{}, a.TapDevice, b.TapDevice)
+			c := attachBy(t, way.way, Options{}, a.TapDevice, b.TapDevice)
 			a.remove()
 			if _, err := c.Collect(false); err != nil {
 				t.Fatal(err)
@@ -356,5 +357,48 @@ func TestTapNothingStays(t *testing.T) {
 	}
 	if n := attached(); n != 0 {
 		t.Errorf("%d programs stay attached", n)
+	}
+}
+
+// TestTapMacvtap has a guest with a macvtap device send and receive.
+func TestTapMacvtap(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			newNetwork(t)
+			ip(t, "link add v0 type veth peer name v1")
+			ip(t, "link set v0 up")
+			ip(t, "link set v1 up")
+			g := newMacvtap(t, "m0", "v0")
+			c := attachBy(t, way.way, Options{}, g.TapDevice)
+			toAll := func(length int) []byte {
+				b := frame{}.pad(length)
+				copy(b, bytes.Repeat([]byte{0xff}, 6))
+				return b
+			}
+			for range 3 {
+				g.send(t, toAll(100))
+			}
+			s := packetSocket(t, device(t, "v1").Index)
+			defer func() { _ = unix.Close(s) }()
+			for range 5 {
+				if _, err := unix.Write(s, toAll(200)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Broadcasts are handed on by a worker of the kernel.
+			buf, got := make([]byte, 1000), 0
+			for tries := 0; got < 5 && tries < 2000; tries++ {
+				if _, err := unix.Read(g.fd, buf); err == nil {
+					got++
+				} else {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			counts, _ := rest(t, c, probe.Tap)
+			want := map[string]uint64{lengthColumn("sent", 100): 3, lengthColumn("received", 200): 5}
+			if diff := cmp.Diff(want, counts); diff != "" {
+				t.Errorf("the guest got %d: %s", got, diff)
+			}
+		})
 	}
 }

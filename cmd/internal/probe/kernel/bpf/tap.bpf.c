@@ -185,7 +185,8 @@ static __always_inline void packet(struct __sk_buff *skb, enum direction d)
 		look(skb, d, c, unit);
 }
 
-// What enters the host by the device is what the guest has sent.
+// What enters the host by a tap device is what the guest has sent. With macvtap it is the other way round: what the guest sends leaves the
+// host by that device.
 SEC("tcx/ingress")
 int sent(struct __sk_buff *skb)
 {
@@ -205,5 +206,12 @@ SEC("socket")
 int both(struct __sk_buff *skb)
 {
 	packet(skb, skb->pkt_type == PACKET_OUTGOING ? RECEIVED : SENT);
+	return 0;
+}
+
+SEC("socket")
+int both_macvtap(struct __sk_buff *skb)
+{
+	packet(skb, skb->pkt_type == PACKET_OUTGOING ? SENT : RECEIVED);
 	return 0;
 }
