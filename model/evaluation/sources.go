@@ -36,9 +36,15 @@ type SourceArm struct {
 	Columns int // that any recording has a hit in
 	Lossy   int // units
 	Result  *model.Evaluation
-	// HitsPerSecond and NanosecondsPerUnit are of the normal recordings. Nanoseconds are nil where they are not known of each source.
-	HitsPerSecond      float64
-	NanosecondsPerUnit *float64
+	Cost    ArmCost
+}
+
+// ArmCost is what an arm's sources cost in the normal recordings.
+type ArmCost struct {
+	HitsPerSecond float64 // by the guest
+	// OthersPerSecond is how often the programs ran for other processes of the host, which they pass over: every system call is one.
+	OthersPerSecond    float64
+	NanosecondsPerUnit *float64 // in the programs, for others too; nil where it is not known of each source
 }
 
 // SourcePrice is a workload's rate while a source observes it, to that without.
@@ -137,36 +143,51 @@ func (d *Data) sourceArm(l SourceLab, a sourceArm) (*SourceArm, error) {
 	if err != nil {
 		return nil, err
 	}
-	arm.HitsPerSecond, arm.NanosecondsPerUnit = l.cost(sets)
+	arm.Cost = l.cost(sets)
 	return arm, nil
 }
 
 // cost adds up what sources cost in the normal recordings.
-func (l SourceLab) cost(sets []string) (hitsPerSecond float64, nanosecondsPerUnit *float64) {
+func (l SourceLab) cost(sets []string) ArmCost {
+	var cost ArmCost
 	nanoseconds, known := 0.0, true
 	for _, set := range sets {
 		var sum SourceCost
+		counted, units := uint64(0), 0
 		for _, x := range l.Plan {
-			if x.Kind == "train" || x.Kind == "normal" {
-				c := l.Costs[x.Name][set]
-				sum = SourceCost{sum.Hits + c.Hits, sum.TimeNS + c.TimeNS, sum.Seconds + c.Seconds}
+			if x.Kind != "train" && x.Kind != "normal" {
+				continue
+			}
+			c := l.Costs[x.Name][set]
+			sum = SourceCost{sum.Hits + c.Hits, sum.TimeNS + c.TimeNS, sum.Seconds + c.Seconds}
+			for _, u := range l.Sets[set][x.Name].Units {
+				units++
+				for _, n := range u.Counts {
+					counted += n
+				}
 			}
 		}
-		if sum.Seconds == 0 {
-			return 0, nil
+		if sum.Seconds == 0 || units == 0 {
+			return ArmCost{}
 		}
-		hitsPerSecond += float64(sum.Hits) / sum.Seconds
+		hits := float64(sum.Hits) / sum.Seconds
+		if set == SetSyscalls { // each is in one column
+			own := float64(counted) / (float64(units) * model.Width.Seconds())
+			cost.OthersPerSecond += max(0, hits-own)
+			hits = own
+		}
+		cost.HitsPerSecond += hits
 		nanoseconds += float64(sum.TimeNS) / sum.Seconds * model.Width.Seconds()
 		known = known && (sum.TimeNS > 0 || sum.Hits == 0)
 	}
-	if !known {
-		return hitsPerSecond, nil
+	if known {
+		cost.NanosecondsPerUnit = &nanoseconds
 	}
-	return hitsPerSecond, &nanoseconds
+	return cost
 }
 
-// joinUnits puts the columns of several sources of the same time side by side. A unit that one of them lacks is left out, as the daemon judges none; one that
-// lacks something in one of them is lossy.
+// joinUnits puts the columns of several sources of the same time side by side. A unit that one of them lacks is left out. One that lost something in one of
+// them is lossy in all columns: the daemon knows in which, unit files do not.
 func joinUnits(name string, parts []model.Recording) model.Recording {
 	joined := model.Recording{Name: name}
 	width := make([]int, len(parts))

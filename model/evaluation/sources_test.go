@@ -47,12 +47,23 @@ func TestSources(t *testing.T) {
 	if n, all := r.sourceResult("ust", "tap").Columns, r.sourceResult("ust", "tap with headers").Columns; n != 5 || all != 6 {
 		t.Errorf("%d columns without headers, %d with", n, all)
 	}
-	if ns := r.sourceResult("ust", armUST).NanosecondsPerUnit; ns != nil {
+	if ns := r.sourceResult("ust", armUST).Cost.NanosecondsPerUnit; ns != nil {
 		t.Errorf("the time of UST is not known, and yet it is %v", *ns)
 	}
 	// 2 x 50 us in 300 s, of two sources
-	if ns := r.sourceResult("ust", armJoined).NanosecondsPerUnit; ns == nil || *ns < 1333 || *ns > 1334 {
+	if ns := r.sourceResult("ust", armJoined).Cost.NanosecondsPerUnit; ns == nil || *ns < 1333 || *ns > 1334 {
 		t.Errorf("nanoseconds a unit: %v", ns)
+	}
+	if c := r.sourceResult("ust", "system calls").Cost; c.HitsPerSecond < 50 || c.OthersPerSecond != 0 {
+		t.Errorf("system calls: %+v", c) // more than the programs ran, which cannot be
+	}
+	for name := range d.SourceLabs[0].Costs {
+		c := d.SourceLabs[0].Costs[name][SetSyscalls]
+		c.Hits = 1e6
+		d.SourceLabs[0].Costs[name][SetSyscalls] = c
+	}
+	if c := d.SourceLabs[0].cost([]string{SetSyscalls}); c.OthersPerSecond < 5000 || !strings.Contains(c.hits(), "of others") {
+		t.Errorf("system calls of others: %+v", c)
 	}
 	delete(d.SourceLabs[0].Sets[SetTap], "judge")
 	if err := d.sources(&r); err == nil || !strings.Contains(err.Error(), "judge lacks tap") {

@@ -34,16 +34,22 @@ func (r *Results) sourcesTable() string {
 			row[3] = figure(*e.MedianFMeasure) + ", " + figure(*e.MinFMeasure)
 			row[4] = figure(*e.MedianSequenceFMeasure) + ", " + figure(*e.MinSequenceFMeasure)
 		}
-		row = append(row, fmt.Sprintf("%d of %d: %s", e.FalsePositives, e.NormalUnits, percent(e.FalsePositiveRate)), strconv.Itoa(e.FalseAlarms), strconv.Itoa(a.Lossy),
-			fmt.Sprintf("%.0f", a.HitsPerSecond))
-		if a.NanosecondsPerUnit == nil {
+		row = append(row, fmt.Sprintf("%d of %d: %s", e.FalsePositives, e.NormalUnits, percent(e.FalsePositiveRate)), strconv.Itoa(e.FalseAlarms), strconv.Itoa(a.Lossy), a.Cost.hits())
+		if a.Cost.NanosecondsPerUnit == nil {
 			row = append(row, "–")
 		} else {
-			row = append(row, fmt.Sprintf("%.0f", *a.NanosecondsPerUnit/1000))
+			row = append(row, fmt.Sprintf("%.0f", *a.Cost.NanosecondsPerUnit/1000))
 		}
 		t.rows = append(t.rows, row)
 	}
 	return t.String()
+}
+
+func (c ArmCost) hits() string {
+	if c.OthersPerSecond < 0.5 {
+		return fmt.Sprintf("%.0f", c.HitsPerSecond)
+	}
+	return fmt.Sprintf("%.0f, and %.0f of others", c.HitsPerSecond, c.OthersPerSecond)
 }
 
 // sourceScenarioTable has a figure of each scenario by lab and source.
