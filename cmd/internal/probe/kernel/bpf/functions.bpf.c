@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
+//
 // Counts calls of functions that a QEMU exports, and hits of its SDT probes. One program serves all of them: the cookie says what to count.
 
 #define COLUMNS 496 // functionsColumns() in package probe
