@@ -51,10 +51,10 @@ func runWeb(ctx context.Context, l *Lab, g GuestDef, d time.Duration) (float64, 
 		group.Go(func() error {
 			for {
 				err := wholePage(ctx, client, "http://"+g.Addr.String()+webPath)
-				switch {
-				case ctx.Err() != nil:
-					return nil
-				case err != nil:
+				if ctx.Err() != nil {
+					return nil //nolint:nilerr // the time is over
+				}
+				if err != nil {
 					return err
 				}
 				pages.Add(1)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// StockQEMU, as [Config].QEMU, is the QEMU that the distribution ships. None that is known has UST trace points.
+// StockQEMU is, as [Config].QEMU, the QEMU that the distribution ships. None that is known has UST trace points.
 const StockQEMU = "stock"
 
 // What moves the packets of a guest's virtio network card.
