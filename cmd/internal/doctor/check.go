@@ -27,6 +27,7 @@ type examination struct {
 	hidden  error                  // why libvirt's list of domains could not be read
 	session session                // LTTng's session daemon
 	armour  armour                 // AppArmor's rules
+	kernel  inKernel               // what virtsentry-probe can do
 	out     []Finding
 }
 
@@ -44,6 +45,7 @@ func Check(ctx context.Context, h Host, refs ...string) ([]Finding, error) {
 	x.memory(len(all))
 	x.clock()
 	x.security()
+	x.helper(ctx)
 
 	chosen, err := x.choose(all, refs)
 	for _, t := range chosen {
@@ -166,6 +168,7 @@ func (x *examination) domain(t target) {
 		x.traceClock(pid)
 	}
 	x.devices(t, pid)
+	x.sources(pid)
 }
 
 func (x *examination) process(t target) (pid int, found bool) {

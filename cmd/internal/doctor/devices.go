@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 )
 
 // unseen is a device whose traffic passes QEMU's trace points by.
@@ -26,18 +28,18 @@ func (x *examination) devices(t target, pid int) {
 		if n.how == byVhostNet {
 			kernel = 0 // they are its
 		}
-		x.say(passing(Network, t, n))
+		x.say(x.passing(Network, t, n))
 	}
 	switch {
 	case kernel > 0:
-		x.say(passing(Network, t, unseen{"a network interface that was plugged in", byVhostNet}))
+		x.say(x.passing(Network, t, unseen{"a network interface that was plugged in", byVhostNet}))
 	case err != nil && len(networks) == 0:
 		x.say(unread(Network, "whether an interface that was plugged in uses vhost-net: QEMU's open files", err))
 	case len(networks) == 0:
 		x.say(ok(Network, "packets pass QEMU"))
 	}
 	for _, o := range others {
-		x.say(passing(Devices, t, o))
+		x.say(x.passing(Devices, t, o))
 	}
 }
 
@@ -50,11 +52,14 @@ const (
 	byVirtioFS  = "virtiofs"
 )
 
-func passing(id ID, t target, u unseen) Finding {
+func (x *examination) passing(id ID, t target, u unseen) Finding {
 	edit := "virsh edit " + quoted(t.Name) + ", then shut it down and start it"
 	switch u.how {
 	case byVhostNet:
-		return bad(id, Problem, "write <driver name='qemu'/> into the <interface>: "+edit, "%s: the kernel (vhost-net) moves its packets past QEMU, they are not seen", u.name)
+		if x.sees(probe.Tap) {
+			return ok(id, "%s: the kernel (vhost-net) moves its packets past QEMU; virtsentry-probe sees them (tap)", u.name)
+		}
+		return bad(id, Problem, "have virtsentry-probe see them (see virtsentry-probe and ebpf above), or write <driver name='qemu'/> into the <interface>: "+edit, "%s: the kernel (vhost-net) moves its packets past QEMU, they are not seen", u.name)
 	case byVirtioFS:
 		return bad(id, Warning, "if it must be seen, use a disk, or <filesystem> with <driver type='path'/>: "+edit, "%s: virtiofsd serves it outside of QEMU, it is not seen", u.name)
 	case byVFIO:

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -28,6 +29,8 @@ const (
 	vhostArgs = `-netdev {"type":"tap","fd":"33","vhost":true,"vhostfd":"35","id":"hostnet0"}` +
 		` -device {"driver":"virtio-net-pci","netdev":"hostnet0","id":"net0","mac":"52:54:00:4d:00:0a","bus":"pci.1","addr":"0x0"}`
 )
+
+var noHelper = fmt.Errorf("probe: %w", probe.ErrNoHelper)
 
 func withArmour(h *host, rules, local string) {
 	h.write(armourEnabled, "Y\n")
@@ -50,9 +53,40 @@ var cases = map[string]struct {
 	change func(*host)
 	want   string
 }{
-	"healthy":          {func(*host) {}, ""},
-	"stock-qemu":       {stock, "trace-points problem, state problem"},
-	"ust-of-a-library": {func(h *host) { h.executable("/usr/bin/qemu-system-x86_64", "libc.so.6") }, "trace-points problem"},
+	"healthy":         {func(*host) {}, ""},
+	"stock-qemu":      {func(h *host) { stock(h); h.helper = noHelper }, "virtsentry-probe warning, trace-points problem, state problem"},
+	"stock-qemu-seen": {stock, "trace-points warning, state problem"},
+	"hanging-helper":  {func(h *host) { h.helper = errors.New("probe: ask: context deadline exceeded") }, "virtsentry-probe problem"},
+	"refusing-helper": {func(h *host) {
+		h.helper = fmt.Errorf("probe: %w", probe.ErrRefused)
+	}, "virtsentry-probe unknown"},
+	"helper-not-wanted": {func(h *host) {
+		h.helper = noHelper
+		h.write("/etc/virtsentry/virtsentry.toml", "[sources]\nuse = [\"ust\"]\n")
+		h.remove(bpfSetting)
+	}, ""},
+	"no-ebpf": {func(h *host) { stock(h); h.remove(bpfSetting) }, "ebpf warning, trace-points problem, state problem"},
+	"old-kernel": {func(h *host) {
+		h.write(kernelRelease, "5.4.0-1\n")
+		h.helper = noHelper
+	}, "virtsentry-probe warning, ebpf warning"},
+	"locked-down": {func(h *host) {
+		h.write(lockdownFile, "none integrity [confidentiality]\n")
+		stock(h)
+		h.guest("web", webUUID, webPID, strings.Split(vhostArgs, " ")...)
+		stock(h)
+	}, "ebpf warning, trace-points problem, state problem"},
+	"kernel-without-tcx": {func(h *host) { h.write(kernelRelease, "6.1.0-40-amd64\n") }, ""},
+	"garbled-kernel": {func(h *host) { h.write(kernelRelease, "\x1b[31mnew\n") }, "ebpf unknown"},
+	"no-tracefs": {func(h *host) {
+		h.remove(tracefsEvents)
+		h.guest("web", webUUID, webPID, "-machine", "pc-q35-7.2,usb=off,accel=kvm")
+	}, "tracefs warning"},
+	"vhost-net-seen": {func(h *host) {
+		h.guest("web", webUUID, webPID, append(strings.Split(vhostArgs, " "), "-accel", "kvm")...)
+		h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net")
+	}, ""},
+	"ust-of-a-library": {func(h *host) { h.executable("/usr/bin/qemu-system-x86_64", "libc.so.6") }, "trace-points warning"},
 	"not-yet-mapped":   {func(h *host) { h.write(ofProcess(webPID, "maps"), stockMaps) }, "trace-points unknown"},
 	"no-session-daemon": {func(h *host) {
 		h.remove(lttngDir)
@@ -93,17 +127,22 @@ var cases = map[string]struct {
 		withArmour(h, "", "  /dev/shm/lttng-ust-wait-* r,\n  /run/lttng/lttng-ust-sock-* rw,\n")
 	}, ""},
 	"vhost-net": {func(h *host) {
+		h.helper = noHelper
 		h.guest("web", webUUID, webPID, strings.Split(vhostArgs, " ")...)
 		h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net")
 		h.domains[0].Coverage = "partial"
 		h.domains[0].Unseen = []control.Unseen{{Kind: "interface", Name: "vnet0", Why: "vhost-net moves its packets past QEMU"}}
-	}, "network problem"},
-	"vhost-net-plugged-in": {func(h *host) { h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net") }, "network problem"},
+	}, "virtsentry-probe warning, network problem"},
+	"vhost-net-plugged-in": {func(h *host) {
+		h.helper = noHelper
+		h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net")
+	}, "virtsentry-probe warning, network problem"},
 	"other-devices": {func(h *host) {
+		h.helper = noHelper
 		h.guest("web", webUUID, webPID, "-netdev", "vhost-user,chardev=charnet0,id=hostnet0", "-netdev", "tap,fd=3,id=hostnet1,vhost=on,vhostfd=4",
 			"-device", "virtio-net-pci,netdev=hostnet0,id=net0,mac=52:54:00:4d:00:0a", "-device", `{"driver":"vhost-user-fs-pci","id":"fs0","tag":"a,,b"}`,
 			"-device", "vfio-pci,host=0000:01:00.0,id=hostdev0", "-device", "vhost-user-blk-pci,id=virtio-disk1", "-device", "{broken", "-netdev")
-	}, "network warning, network problem, devices warning, devices warning, devices warning"},
+	}, "virtsentry-probe warning, network warning, network problem, devices warning, devices warning, devices warning"},
 	"bad-clock-source": {func(h *host) {
 		h.write(clockSource+"current_clocksource", "hpet\n")
 		h.unsynced = true
@@ -171,6 +210,7 @@ func TestStranger(t *testing.T) {
 	h := healthy(t)
 	h.denied[clientSocket] = true
 	h.peerErr = unix.EPERM
+	h.helper = fmt.Errorf("probe: %w", probe.ErrRefused)
 	h.domains, h.asked = nil, fmt.Errorf("control: %w", control.ErrDenied)
 	for dir := h.root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		h.must(os.Chmod(dir, 0o755))
@@ -183,7 +223,7 @@ func TestStranger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "virtsentryd unknown, ust-abi unknown, session-access warning, trace-points unknown, ust-abi unknown, registered unknown, namespaces unknown, trace-clock unknown, network unknown"
+	want := "virtsentryd unknown, virtsentry-probe unknown, ust-abi unknown, session-access warning, trace-points unknown, ust-abi unknown, registered unknown, namespaces unknown, trace-clock unknown, network unknown"
 	if got := faults(findings); got != sorted(want) {
 		t.Errorf("faults: %s; want %s", got, sorted(want))
 	}
@@ -269,6 +309,9 @@ func TestLive(t *testing.T) {
 	if _, err := (Live{}).Dial(path); err == nil {
 		t.Error("Dial of a socket on which nobody listens: no error")
 	}
+	if err := (Live{}).Helper(t.Context(), path); !errors.Is(err, probe.ErrNoHelper) {
+		t.Errorf("Helper of a socket on which nobody listens: %v", err)
+	}
 	if _, err := (Live{}).ClockSynchronised(); err != nil {
 		t.Error(err)
 	}
@@ -322,6 +365,7 @@ func FuzzParsers(f *testing.F) {
 		_, _ = mappedUST(maps)
 		_, _ = libraryABI(ustLibrary+"1", []byte(maps))
 		_, _ = countCPUs(args)
+		_, _ = countTaps(strings.Split(args, " ")), underKVM(strings.Split(args, " "))
 	})
 }
 

@@ -22,18 +22,21 @@ type ID string
 
 // What is looked at on the host.
 const (
-	Configuration ID = "configuration"  // the daemon's configuration file
-	Daemon        ID = "virtsentryd"    // it answers, and may be asked
-	Libvirt       ID = "libvirt"        // its run-time directory can be read
-	SessionDaemon ID = "session-daemon" // LTTng's, of root, takes connections
-	HostABI       ID = "ust-abi"        // which versions of LTTng-UST it takes
-	SessionAccess ID = "session-access" // this user may give it orders
-	WaitFile      ID = "wait-file"      // by which it wakes the applications that were started before it
-	Memory        ID = "memory"         // there is room for ring buffers
-	ClockSync     ID = "clock"          // the wall clock is synchronised
-	ClockSource   ID = "clock-source"   // the clock of trace points is cheap to read
-	AppArmor      ID = "apparmor"       // what libvirt's rules say of LTTng
-	SELinux       ID = "selinux"        // whether it might interfere
+	Configuration ID = "configuration"    // the daemon's configuration file
+	Daemon        ID = "virtsentryd"      // it answers, and may be asked
+	Libvirt       ID = "libvirt"          // its run-time directory can be read
+	SessionDaemon ID = "session-daemon"   // LTTng's, of root, takes connections
+	HostABI       ID = "ust-abi"          // which versions of LTTng-UST it takes
+	SessionAccess ID = "session-access"   // this user may give it orders
+	WaitFile      ID = "wait-file"        // by which it wakes the applications that were started before it
+	Memory        ID = "memory"           // there is room for ring buffers
+	ClockSync     ID = "clock"            // the wall clock is synchronised
+	ClockSource   ID = "clock-source"     // the clock of trace points is cheap to read
+	AppArmor      ID = "apparmor"         // what libvirt's rules say of LTTng
+	SELinux       ID = "selinux"          // whether it might interfere
+	Helper        ID = "virtsentry-probe" // the privileged helper answers, and may be asked
+	EBPF          ID = "ebpf"             // the kernel has what its programs need
+	Tracefs       ID = "tracefs"          // mounted, for one of its sources
 )
 
 // What is looked at of a domain.
@@ -47,6 +50,7 @@ const (
 	TraceClock  ID = "trace-clock"  // its time stamps are the host's
 	Network     ID = "network"      // packets pass QEMU
 	Devices     ID = "devices"      // so does what passes other devices
+	Sources     ID = "sources"      // what virtsentry-probe can see of it
 	State       ID = "state"        // what the daemon says of it
 )
 

@@ -36,6 +36,8 @@ type Asked interface {
 type System interface {
 	// Dial connects to a UNIX socket, says nothing, and tells who listens.
 	Dial(path string) (Peer, error)
+	// Helper asks the helper on a socket whether it serves this user. Errors: those of package probe.
+	Helper(ctx context.Context, socket string) error
 	// PeerName is the address to which a socket of another process is connected; empty for any that is not a UNIX socket with a name.
 	PeerName(pid, fd int) (string, error)
 	// Writable says whether this user may write to a file, or connect to a socket.

@@ -1,12 +1,15 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 )
 
 // Live is the System of this host.
@@ -33,6 +36,17 @@ func (Live) Dial(path string) (p Peer, err error) {
 		return p, fmt.Errorf("ask who listens on %s: %w", path, err)
 	}
 	return Peer{PID: int(cred.Pid), UID: int(cred.Uid)}, nil
+}
+
+// Helper asks without a domain.
+func (Live) Helper(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	c, err := probe.Dial(ctx, socket)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.Ping(ctx), c.Close())
 }
 
 // PeerName asks the kernel for it on a copy of the socket, which pidfd_getfd(2) makes: /proc/net/unix does not tell who is connected to whom.

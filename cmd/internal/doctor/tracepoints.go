@@ -4,6 +4,8 @@ import (
 	"errors"
 	"path"
 	"strings"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 )
 
 // library is the LTTng-UST that a process has.
@@ -28,7 +30,7 @@ func (x *examination) tracePoints(t target, pid int) (library, bool) {
 	lib, mapped := mappedUST(string(maps))
 	switch {
 	case usesUST(libs) == "":
-		f := bad(TracePoints, Problem, buildQEMU(t), "QEMU has no UST trace points: %s does not use %s*", name, ustLibrary)
+		f := x.without(t, "QEMU has no UST trace points: %s does not use %s*", name, ustLibrary)
 		if mapped {
 			f.Text += " (a library of it does, for itself: " + lib.file + " is mapped)"
 		}
@@ -54,11 +56,21 @@ func (x *examination) presumedTracePoints(t target, pid int, unseen error) (libr
 	case err != nil:
 		x.say(unread(TracePoints, "what its QEMU has mapped", unseen))
 	case soname == "":
-		x.say(bad(TracePoints, Problem, buildQEMU(t), "QEMU has no UST trace points: %s, which its command line names, does not use %s*", args[0], ustLibrary))
+		x.say(x.without(t, "QEMU has no UST trace points: %s, which its command line names, does not use %s*", args[0], ustLibrary))
 	default:
 		x.say(bad(TracePoints, Unknown, asRoot, "%s, which its command line names, uses %s; whether the process does may not be seen by this user", args[0], soname))
 	}
 	return library{soname: soname}, soname != ""
+}
+
+// without is said of a QEMU without UST trace points.
+func (x *examination) without(t target, format string, args ...any) Finding {
+	if !x.sees(probe.Functions) {
+		return bad(TracePoints, Problem, "have virtsentry-probe see what QEMU calls (see virtsentry-probe and ebpf above); or "+buildQEMU(t), format, args...)
+	}
+	f := bad(TracePoints, Warning, "to see more of it for less, "+buildQEMU(t), format, args...)
+	f.Text += "; virtsentry-probe sees what it calls (functions)"
+	return f
 }
 
 func buildQEMU(t target) string {

@@ -40,6 +40,7 @@ type fake struct {
 	denied   map[string]bool
 	domains  []control.DomainStatus
 	asked    error
+	helper   error // what virtsentry-probe's client says
 	root     string
 }
 
@@ -49,7 +50,8 @@ func (f *fake) Dial(path string) (Peer, error) {
 	}
 	return Peer{}, syscall.ECONNREFUSED
 }
-func (f *fake) PeerName(_, fd int) (string, error) { return f.peers[fd], f.peerErr }
+func (f *fake) Helper(context.Context, string) error { return f.helper }
+func (f *fake) PeerName(_, fd int) (string, error)   { return f.peers[fd], f.peerErr }
 func (f *fake) Writable(path string) error {
 	if f.denied[strings.TrimPrefix(path, f.root)] {
 		return fs.ErrPermission
@@ -85,6 +87,10 @@ func healthy(t *testing.T) *host {
 	h.write(possibleCPUs, "0-3\n")
 	h.write(clockSource+"current_clocksource", "tsc\n")
 	h.write(clockSource+"available_clocksource", "tsc hpet acpi_pm\n")
+	h.write(bpfSetting, "2\n")
+	h.write(kernelRelease, "6.18.1-generic\n")
+	h.write(lockdownFile, "none [integrity] confidentiality\n")
+	h.write(tracefsEvents+"/kvm/enable", "0\n")
 	for _, kind := range []string{"pid", "user", "time"} {
 		h.link("/proc/self/ns/"+kind, kind+":[1]")
 	}
