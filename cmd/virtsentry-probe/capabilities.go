@@ -23,6 +23,9 @@ var kept = []capability{
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"},
 }
 
+// netRaw is needed beside them on kernels without tcx.
+var netRaw = capability{unix.CAP_NET_RAW, "CAP_NET_RAW"}
+
 // set is a set of capabilities, as capset(2) has it: 64 bits in two halves.
 type set [2]unix.CapUserData
 

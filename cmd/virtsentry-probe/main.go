@@ -9,10 +9,13 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/sirupsen/logrus"
@@ -51,7 +54,7 @@ func command(to io.Writer) *cobra.Command {
 		Long: "virtsentry-probe serves virtsentryd on a UNIX socket. For a domain that is named by its UUID, it has the kernel count, by eBPF programs, packets on\n" +
 			"its tap devices, functions and system calls of its QEMU, and what KVM does for it. It finds the domain's process and devices itself, from what\n" +
 			"libvirt and the kernel say. A domain's programs end with the connection that asked for them, and all of them with this process.\n\n" +
-			"It is to be started as root, and keeps of root's capabilities only " + names(kept) + ". Nothing can be asked of it but counts.\n" +
+			"It is to be started as root, and keeps of root's capabilities only " + names(kept) + " (before Linux 6.6 also CAP_NET_RAW). Nothing can be asked of it but counts.\n" +
 			"The socket may come from the service manager (systemd.socket(5), ListenStream=); then it ends by itself when nobody needs it.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -100,15 +103,19 @@ func run(ctx context.Context, s settings, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
+	keep := kept
+	if !hasTCX() && require([]capability{netRaw}) == nil {
+		keep = append(slices.Clone(kept), netRaw) // for packet sockets, the other way to see packets
+	}
 	err = rlimit.RemoveMemlock() // before Linux 5.11, maps count as locked memory
 	if err == nil {
-		err = confine(kept)
+		err = confine(keep)
 	}
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	log.WithFields(logrus.Fields{"socket": l.Addr(), "run-dir": s.runDir, "allowed": append([]string{"root"}, s.allow...)}).
-		Infof("listens; has no privilege but %s, and can get none", names(kept))
+		Infof("listens; has no privilege but %s, and can get none", names(keep))
 	server := probe.Server{
 		Domains: probe.Domains{RunDir: s.runDir, ProcDir: qemu.DefaultProcDir},
 		Attach:  attach,
@@ -150,6 +157,13 @@ func attach(s probe.Source, t probe.Target, o probe.Options) (probe.Counter, err
 		return nil, err // and no interface that holds a nil pointer
 	}
 	return c, nil
+}
+
+// hasTCX says whether programs can be attached to network devices by tcx, which Linux has from 6.6 on. It asks for those of the loop device.
+func hasTCX() bool {
+	const loop = 1
+	_, err := link.QueryPrograms(link.QueryOptions{Target: loop, Attach: ebpf.AttachTCXIngress})
+	return !errors.Is(err, ebpf.ErrNotSupported) && !errors.Is(err, syscall.EINVAL)
 }
 
 // names lists capabilities as people call them.
