@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -243,7 +244,7 @@ func linkMulti(x *executable, pid int, program *ebpf.Program, sites []site) (lin
 	return l, err
 }
 
-// attachEach attaches the program by a perf event for each place.
+// attachEach attaches the program by a perf event for each place. For that the kernel wants CAP_SYS_ADMIN.
 func attachEach(x *executable, pid int, what chosen) (instrument, error) {
 	c, err := loadFunction(ebpf.AttachNone)
 	if err != nil {
@@ -252,6 +253,9 @@ func attachEach(x *executable, pid int, what chosen) (instrument, error) {
 	links, err := linkEach(x, pid, c.Programs[functionsProgram], what.sites)
 	if err != nil {
 		c.Close()
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: %w; before Linux 6.10 it needs CAP_SYS_ADMIN", ErrPermission, err)
+		}
 		return instrument{}, explain(fmt.Sprintf("watch functions of process %d by perf events", pid), err)
 	}
 	return watching(c, links, what.String()+"; by perf events"), nil

@@ -93,8 +93,8 @@ type caller struct {
 func startCaller(tb testing.TB, macro string, flags ...string) *caller {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "calls")
-	args := append(flags, "-O2", "-pthread", "-rdynamic", "-D"+macro, "-o", path, "testdata/calls/calls.c")
-	out, err := exec.Command("gcc", args...).CombinedOutput()
+	flags = append(flags, "-O2", "-pthread", "-rdynamic", "-D"+macro, "-o", path, "testdata/calls/calls.c")
+	out, err := exec.Command("gcc", flags...).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("gcc (Debian packages gcc and systemtap-sdt-dev): %v\n%s", err, out)
 	}

@@ -162,7 +162,8 @@ func FuzzSDTArgument(f *testing.F) {
 	})
 }
 
-// FuzzExecutable takes a file for an executable.
+// FuzzExecutable takes a file for an executable. It begins with testdata/calls/calls.c, built by gcc -Os -DSDT -shared -fPIC -nostdlib -s
+// -Wl,--build-id=none -Wl,-z,noseparate-code.
 func FuzzExecutable(f *testing.F) {
 	data, err := os.ReadFile("testdata/calls/tiny")
 	if err != nil {
