@@ -7,9 +7,9 @@ var SyscallRoles = []string{"vcpu", "iothread", "main", "worker"}
 // roleWords are those of SyscallRoles.
 var roleWords = []string{"vCPU threads", "I/O threads", "QEMU's main thread", "QEMU's worker threads"}
 
-// SyscallNames are the system calls that have a column of their own for each role, and one for all others. They are what strace(1)
-// sees of QEMU 7.2 and later at boot, under load, and when devices, migration and snapshots are used; and what QEMU never does unless somebody has taken it
-// over (execve and those with it).
+// SyscallNames are the system calls that have a column of their own for each role, and one for all others. They are those of QEMU's event
+// loops, disk and network back ends, memory and threads, and some that a QEMU does not make unless somebody has taken it over (execve and
+// those with it). What it does at its start only, such as seccomp, is among the others.
 var SyscallNames = []string{
 	// files and disks
 	"read", "write", "pread64", "pwrite64", "readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2",
@@ -25,7 +25,8 @@ var SyscallNames = []string{
 	"mmap", "munmap", "mprotect", "madvise", "mremap", "brk", "memfd_create",
 	// threads, time and signals
 	"futex", "sched_yield", "sched_setaffinity", "set_robust_list", "membarrier", "clone", "clone3", "exit",
-	"nanosleep", "clock_nanosleep", "clock_gettime", "timer_settime", "timerfd_settime", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "tgkill",
+	"nanosleep", "clock_nanosleep", "clock_gettime", "timer_settime", "timerfd_settime",
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "tgkill",
 	// other programs
 	"execve", "kill", "ptrace",
 	syscallOther,

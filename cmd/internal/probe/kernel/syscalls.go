@@ -44,6 +44,9 @@ var syscallsPool = &pool{
 	},
 	attach: func(c *ebpf.Collection) ([]link.Link, error) {
 		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sys_enter", Program: c.Programs["entered"]})
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: it has no trace point sys_enter (CONFIG_FTRACE_SYSCALLS): %w", ErrUnsupported, err)
+		}
 		return []link.Link{l}, err
 	},
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -16,13 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
-)
-
-// sketchBits is SKETCH_BITS of bpf/tap.bpf.c, and a sketch as it is there: the number of its unit; bits for ports and for peers received,
-// and for ports and for peers sent.
-const (
-	sketchBits  = 4096
-	sketchBytes = 8 + 4*sketchBits/8
 )
 
 // tapped is a device with programs on it.
@@ -131,7 +122,8 @@ func setHeaders(spec *ebpf.CollectionSpec, headers bool, seed uint32) error {
 	return errors.Join(spec.Variables["headers"].Set(on), spec.Variables["seed"].Set(seed))
 }
 
-// attachTCX attaches to both directions by tcx, which kernels have from 6.6 on.
+// attachTCX attaches to both directions by tcx, which kernels have from 6.6 on: before others' programs, which may drop a packet, and before
+// queueing disciplines and the tc filters of old.
 func attachTCX(c *ebpf.Collection, d TapDevice, macvtap bool) (tapped, error) {
 	var links []link.Link
 	closeAll := func() (err error) {
@@ -148,7 +140,7 @@ func attachTCX(c *ebpf.Collection, d TapDevice, macvtap bool) (tapped, error) {
 		program *ebpf.Program
 		attach  ebpf.AttachType
 	}{{in, ebpf.AttachTCXIngress}, {out, ebpf.AttachTCXEgress}} {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: d.Index, Program: side.program, Attach: side.attach})
+		l, err := link.AttachTCX(link.TCXOptions{Interface: d.Index, Program: side.program, Attach: side.attach, Anchor: link.Head()})
 		if err != nil {
 			return tapped{}, errors.Join(err, closeAll())
 		}
@@ -241,42 +233,4 @@ func (t *taps) detach() (err error) {
 		err = errors.Join(err, d.close())
 	}
 	return err
-}
-
-// derive estimates how many ports and peers there were in a unit.
-func (t *taps) derive(number int64, counts []uint64) error {
-	b, err := t.sketches.LookupBytes(uint32(number % slots))
-	if err != nil {
-		return fmt.Errorf("read ports and peers: %w", err)
-	}
-	var sum [sketchBytes - 8]byte
-	for ; len(b) >= sketchBytes; b = b[sketchBytes:] {
-		if binary.NativeEndian.Uint64(b) != uint64(number) {
-			continue // that CPU has seen nothing in this unit
-		}
-		for i, v := range b[8:sketchBytes] {
-			sum[i] |= v
-		}
-	}
-	const bytes = sketchBits / 8
-	each := len(probe.TapHeaders)
-	for direction := range 2 {
-		at := 2*probe.TapLengths.Count() + direction*each + each - 2
-		bits := sum[direction*2*bytes:]
-		counts[at] = distinct(bits[:bytes])
-		counts[at+1] = distinct(bits[bytes : 2*bytes])
-	}
-	return nil
-}
-
-// distinct estimates how many values have set the bits of a bitmap, by linear counting (K.-Y. Whang, B. T. Vander-Zanden, H. M. Taylor, A
-// Linear-Time Probabilistic Counting Algorithm for Database Applications, ACM TODS 15(2), 1990). A full bitmap counts as if one bit
-// was left.
-func distinct(bitmap []byte) uint64 {
-	m := float64(8 * len(bitmap))
-	zero := 0
-	for _, b := range bitmap {
-		zero += 8 - bits.OnesCount8(b)
-	}
-	return uint64(math.Round(m * math.Log(m/math.Max(float64(zero), 1))))
 }

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
-	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
 // ways are those by which a tap device is observed.
@@ -169,46 +167,6 @@ func TestTapHeaders(t *testing.T) {
 	}
 }
 
-// TestTapSketches looks for many ports and peers.
-func TestTapSketches(t *testing.T) {
-	for _, n := range []int{100, 1000, 5000} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			newNetwork(t)
-			g := newTap(t, "a0")
-			c := attachBy(t, byTCX, Options{Headers: true}, g.TapDevice)
-			for i := range n {
-				g.send(t, frame{protocol: 6, flags: flagSYN, src: 1, dst: uint32(i / 2), port: uint16(i)}.bytes())
-			}
-			units, err := c.Collect(true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(units) > 1 {
-				t.Skip("the packets are in several units")
-			}
-			u := units[0].Counts
-			at := len(u) - 2
-			for i, want := range []float64{float64(n), float64((n + 1) / 2)} {
-				// Four times the standard error of linear counting with 4,096 bits.
-				load := want / sketchBits
-				if e := 4 * math.Sqrt(sketchBits*(math.Exp(load)-load-1)); math.Abs(float64(u[at+i])-want) > e+1 {
-					t.Errorf("%s: %d, not %.0f ± %.0f", probe.TapHeaders[4+i], u[at+i], want, e)
-				}
-			}
-		})
-	}
-}
-
-func TestDistinct(t *testing.T) {
-	full := bytes.Repeat([]byte{0xff}, sketchBits/8)
-	if got := distinct(full); got != 34070 {
-		t.Errorf("all bits: %d", got)
-	}
-	if got := distinct(make([]byte, sketchBits/8)); got != 0 {
-		t.Errorf("no bit: %d", got)
-	}
-}
-
 // TestTapOverflow has the programs find no place for what they see.
 func TestTapOverflow(t *testing.T) {
 	newNetwork(t)
@@ -226,47 +184,6 @@ func TestTapOverflow(t *testing.T) {
 	_, lost := rest(t, c, probe.Tap)
 	if lost != 7 {
 		t.Errorf("lost %d of 7", lost)
-	}
-}
-
-// TestTapUnits sends while units are read: every packet is in one of them.
-func TestTapUnits(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes seven seconds")
-	}
-	newNetwork(t)
-	g := newTap(t, "a0")
-	const offset = 123456789
-	c := attachBy(t, byTCX, Options{Offset: offset}, g.TapDevice)
-	sent := uint64(0)
-	var units []unit.Unit
-	send := func(d time.Duration) {
-		for end := time.Now().Add(d); time.Now().Before(end); sent++ {
-			g.send(t, frame{}.pad(100))
-			time.Sleep(50 * time.Microsecond)
-		}
-	}
-	for _, last := range []bool{false, false, false, true} {
-		send(7 * time.Second / 4)
-		more, err := c.Collect(last)
-		if err != nil {
-			t.Fatal(err)
-		}
-		units = append(units, more...)
-	}
-	counted := uint64(0)
-	column := slices.IndexFunc(probe.Tap.Columns(), func(c probe.Column) bool { return c.Name == lengthColumn("sent", 100) })
-	for i, u := range units {
-		counted += u.Counts[column]
-		if u.Lost != 0 || i > 0 && (u.Start%width != 0 || u.Start != units[i-1].Start+units[i-1].Duration) {
-			t.Errorf("unit %d: %d, %d, lost %d", i, u.Start, u.Duration, u.Lost)
-		}
-		if full := i > 0 && i < len(units)-1; full != u.Full() && full {
-			t.Errorf("unit %d lasts %d ns", i, u.Duration)
-		}
-	}
-	if counted != sent || len(units) < 4 {
-		t.Errorf("%d of %d packets in %d units", counted, sent, len(units))
 	}
 }
 
@@ -400,5 +317,33 @@ func TestTapMacvtap(t *testing.T) {
 				t.Errorf("the guest got %d: %s", got, diff)
 			}
 		})
+	}
+}
+
+// TestTapFirst attaches where another program drops all packets: they are counted before.
+func TestTapFirst(t *testing.T) {
+	newNetwork(t)
+	g := newTap(t, "a0")
+	const drop = 2 // TCX_DROP
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, drop), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	for _, side := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: g.Index, Program: p, Attach: side})
+		if err != nil {
+			t.Skip(err)
+		}
+		defer func() { _ = l.Close() }()
+	}
+	c := attachBy(t, byTCX, Options{}, g.TapDevice)
+	g.send(t, frame{}.pad(100))
+	s := packetSocket(t, g.Index)
+	defer func() { _ = unix.Close(s) }()
+	_, _ = unix.Write(s, frame{}.pad(200)) // it is told that the packet was dropped
+	got, _ := rest(t, c, probe.Tap)
+	if diff := cmp.Diff(map[string]uint64{lengthColumn("sent", 100): 1, lengthColumn("received", 200): 1}, got); diff != "" {
+		t.Error(diff)
 	}
 }

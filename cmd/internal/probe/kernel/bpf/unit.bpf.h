@@ -2,10 +2,10 @@
 //
 // Counting in units of two seconds.
 //
-// COLUMNS, the number of things that a source counts, is defined by the program that includes this. A per-CPU array has an entry with a count
-// for each column for each of SLOTS units; the unit with number n counts into entry n % SLOTS. Counts only grow, and user space takes
-// differences: so an increment that comes late is never lost. User space reads an entry when its unit has ended, and then raises the limit, the number
-// of the first unit whose entry it still needs. From the limit on nothing is counted there: what is lost is counted in one more entry,
+// COLUMNS, the number of things that a source counts, is defined by the program that includes this. A per-CPU array has an entry with a
+// count for each column for each of SLOTS units; the unit with number n counts into entry n % SLOTS. Counts only grow, and user space takes
+// differences: so an increment that comes late is never lost. User space reads an entry when its unit has ended, and then raises the
+// limit, the first unit whose entry it still needs. From the limit on nothing is counted there: what is lost is counted in one more entry,
 // for unit n in column n % COLUMNS.
 #ifndef UNIT_BPF_H
 #define UNIT_BPF_H
