@@ -30,7 +30,7 @@ const (
 		` -device {"driver":"virtio-net-pci","netdev":"hostnet0","id":"net0","mac":"52:54:00:4d:00:0a","bus":"pci.1","addr":"0x0"}`
 )
 
-var noHelper = fmt.Errorf("probe: %w", probe.ErrNoHelper)
+var errNoHelper = fmt.Errorf("probe: %w", probe.ErrNoHelper)
 
 func withArmour(h *host, rules, local string) {
 	h.write(armourEnabled, "Y\n")
@@ -54,21 +54,21 @@ var cases = map[string]struct {
 	want   string
 }{
 	"healthy":         {func(*host) {}, ""},
-	"stock-qemu":      {func(h *host) { stock(h); h.helper = noHelper }, "virtsentry-probe warning, trace-points problem, state problem"},
+	"stock-qemu":      {func(h *host) { stock(h); h.helper = errNoHelper }, "virtsentry-probe warning, trace-points problem, state problem"},
 	"stock-qemu-seen": {stock, "trace-points warning, state problem"},
 	"hanging-helper":  {func(h *host) { h.helper = errors.New("probe: ask: context deadline exceeded") }, "virtsentry-probe problem"},
 	"refusing-helper": {func(h *host) {
 		h.helper = fmt.Errorf("probe: %w", probe.ErrRefused)
 	}, "virtsentry-probe unknown"},
 	"helper-not-wanted": {func(h *host) {
-		h.helper = noHelper
+		h.helper = errNoHelper
 		h.write("/etc/virtsentry/virtsentry.toml", "[sources]\nuse = [\"ust\"]\n")
 		h.remove(bpfSetting)
 	}, ""},
 	"no-ebpf": {func(h *host) { stock(h); h.remove(bpfSetting) }, "ebpf warning, trace-points problem, state problem"},
 	"old-kernel": {func(h *host) {
 		h.write(kernelRelease, "5.4.0-1\n")
-		h.helper = noHelper
+		h.helper = errNoHelper
 	}, "virtsentry-probe warning, ebpf warning"},
 	"locked-down": {func(h *host) {
 		h.write(lockdownFile, "none integrity [confidentiality]\n")
@@ -127,18 +127,18 @@ var cases = map[string]struct {
 		withArmour(h, "", "  /dev/shm/lttng-ust-wait-* r,\n  /run/lttng/lttng-ust-sock-* rw,\n")
 	}, ""},
 	"vhost-net": {func(h *host) {
-		h.helper = noHelper
+		h.helper = errNoHelper
 		h.guest("web", webUUID, webPID, strings.Split(vhostArgs, " ")...)
 		h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net")
 		h.domains[0].Coverage = "partial"
 		h.domains[0].Unseen = []control.Unseen{{Kind: "interface", Name: "vnet0", Why: "vhost-net moves its packets past QEMU"}}
 	}, "virtsentry-probe warning, network problem"},
 	"vhost-net-plugged-in": {func(h *host) {
-		h.helper = noHelper
+		h.helper = errNoHelper
 		h.link(ofProcess(webPID, "fd/35"), "/dev/vhost-net")
 	}, "virtsentry-probe warning, network problem"},
 	"other-devices": {func(h *host) {
-		h.helper = noHelper
+		h.helper = errNoHelper
 		h.guest("web", webUUID, webPID, "-netdev", "vhost-user,chardev=charnet0,id=hostnet0", "-netdev", "tap,fd=3,id=hostnet1,vhost=on,vhostfd=4",
 			"-device", "virtio-net-pci,netdev=hostnet0,id=net0,mac=52:54:00:4d:00:0a", "-device", `{"driver":"vhost-user-fs-pci","id":"fs0","tag":"a,,b"}`,
 			"-device", "vfio-pci,host=0000:01:00.0,id=hostdev0", "-device", "vhost-user-blk-pci,id=virtio-disk1", "-device", "{broken", "-netdev")
