@@ -108,6 +108,10 @@ func (c *Counter) Collect(last bool) ([]unit.Unit, error) {
 		read = c.ring.rest
 	}
 	units, err := read()
+	if err != nil && !c.ended {
+		c.ended = true // what has been read of these units does not come again
+		err = errors.Join(err, c.in.detach())
+	}
 	c.missed(units)
 	return units, errors.Join(broken, err)
 }

@@ -9,15 +9,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
+	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
 func TestSyscallsColumns(t *testing.T) {
@@ -100,6 +103,44 @@ func TestSyscallsRoles(t *testing.T) {
 			t.Errorf("lost %d, %s", lost, diff)
 		}
 	})
+}
+
+// TestSyscallsParallel has several threads call at once while units are read.
+func TestSyscallsParallel(t *testing.T) {
+	needRoot(t)
+	attached, err := Attach(probe.Syscalls, Target{PID: os.Getpid()}, Options{})
+	c := closing(t, attached, err)
+	const threads, each = 4, 100000
+	var group errgroup.Group
+	for range threads {
+		group.Go(func() error {
+			for range each {
+				_ = unix.Flock(-1, unix.LOCK_UN)
+			}
+			return nil
+		})
+	}
+	column := slices.IndexFunc(probe.Syscalls.Columns(), func(c probe.Column) bool { return c.Name == "syscalls:worker:flock" })
+	var units []unit.Unit
+	for range 10 {
+		more, err := c.Collect(false)
+		if err != nil {
+			t.Error(err)
+		}
+		units = append(units, more...)
+	}
+	_ = group.Wait()
+	more, err := c.Collect(true)
+	if err != nil {
+		t.Error(err)
+	}
+	sum := uint64(0)
+	for _, u := range append(units, more...) {
+		sum += u.Counts[column] + u.Lost
+	}
+	if sum != threads*each {
+		t.Errorf("%d of %d calls", sum, threads*each)
+	}
 }
 
 // child is a process that begins to do something when it is told.
