@@ -76,8 +76,11 @@ var cases = map[string]struct {
 		h.guest("web", webUUID, webPID, strings.Split(vhostArgs, " ")...)
 		stock(h)
 	}, "ebpf warning, trace-points problem, state problem"},
-	"kernel-without-tcx": {func(h *host) { h.write(kernelRelease, "6.1.0-40-amd64\n") }, ""},
-	"garbled-kernel":     {func(h *host) { h.write(kernelRelease, "\x1b[31mnew\n") }, "ebpf unknown"},
+	"older-kernel": {func(h *host) {
+		h.write(kernelRelease, "6.1.0-40-amd64\n")
+		stock(h)
+	}, "ebpf warning, trace-points problem, state problem"},
+	"garbled-kernel": {func(h *host) { h.write(kernelRelease, "\x1b[31mnew\n") }, "ebpf unknown"},
 	"no-tracefs": {func(h *host) {
 		h.remove(tracefsEvents)
 		h.guest("web", webUUID, webPID, "-machine", "pc-q35-7.2,usb=off,accel=kvm")

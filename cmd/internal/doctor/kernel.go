@@ -84,13 +84,15 @@ func (x *examination) ebpf() {
 		x.say(bad(EBPF, Warning, "for what virtsentry-probe sees, run a kernel built with CONFIG_BPF_SYSCALL"+still, "Linux %s has no eBPF: virtsentry-probe can see nothing", release))
 	case older(5, 8):
 		refuse("the kernel is too old", probe.Sources()...)
-		x.say(bad(EBPF, Warning, "for what virtsentry-probe sees, run Linux 6.6 or later"+still, "Linux %s lacks CAP_BPF (5.8): virtsentry-probe does not start", release))
+		x.say(bad(EBPF, Warning, "for what virtsentry-probe sees, run Linux 6.10 or later"+still, "Linux %s lacks CAP_BPF (5.8): virtsentry-probe does not start", release))
 	case strings.Contains(lockdown, "[confidentiality]"):
 		refuse("the kernel is locked down", probe.Functions, probe.Syscalls, probe.KVM)
 		x.say(bad(EBPF, Warning, "boot with lockdown=integrity, or without, for the other sources"+still,
 			"the kernel is locked down (confidentiality: %s): it lets nobody read its memory or trace points. Of virtsentry-probe's sources only tap works", lockdownFile))
-	case older(6, 6):
-		x.say(ok(EBPF, "Linux %s has what virtsentry-probe needs; it lacks tcx (6.6), so tap costs more", release))
+	case older(6, 10):
+		refuse("the kernel is too old", probe.Functions)
+		x.say(bad(EBPF, Warning, "for the source functions, run Linux 6.10 or later"+still,
+			"Linux %s gives uprobes of one process (6.10) to CAP_SYS_ADMIN alone, which virtsentry-probe has not: the source functions does not work, the others do", release))
 	default:
 		x.say(ok(EBPF, "Linux %s has what virtsentry-probe needs", release))
 	}
