@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
 // Packets on the tap devices of a domain, by length and direction, and what their headers tell. No packet is changed, dropped or delayed,
 // and no payload is read.
 #define LENGTHS 90 // buckets: below 32, 8 for each octave from 32 to 65535, and the rest

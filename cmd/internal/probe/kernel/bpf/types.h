@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
 // The little of the kernel's interface that the programs need, so that what is built does not depend on the kernel headers of the host that
 // builds it. All of it is stable (UAPI): linux/bpf.h, linux/types.h.
 #ifndef TYPES_H
