@@ -10,7 +10,7 @@ import (
 
 // Limits on what is learnt from and stored.
 const (
-	maxFeatures = 2048 // the widest shipped set has 602, all sources of the kernel together as many again; learning and the file grow with the square of those that have hits
+	maxFeatures     = 2048 // the widest shipped set has 602, all sources of the kernel together as many again; learning and the file grow with the square of those that have hits
 	maxFeatureBytes = 256
 )
 

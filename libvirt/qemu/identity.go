@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -91,7 +92,7 @@ func (p Processes) arguments(pid int) ([]string, error) {
 const clockSlack = 10 * time.Second
 
 // announced checks that the process is the one of which libvirt has written the PID file: it is not younger than the file. Where it seems to be
-// because the host's clock has been set since, it still has the file open: QEMU inherits libvirt's lock on it.
+// because the host's clock has been set since, it has the lock on the file: libvirt takes that in the process that becomes QEMU.
 func (p Processes) announced(q Process, name string) error {
 	file := p.pidFile(name)
 	info, err := os.Stat(file)
@@ -103,25 +104,22 @@ func (p Processes) announced(q Process, name string) error {
 		return err
 	}
 	late := time.Since(info.ModTime()) - age
-	if late <= clockSlack || p.holds(q, info) {
+	if late <= clockSlack || holds(q, file) {
 		return nil
 	}
 	return fmt.Errorf("process %d was started %v after %s was written: %w", q.PID, late.Round(time.Second), file, ErrNoProcess)
 }
 
-// holds says whether a process has a file open.
-func (p Processes) holds(q Process, file os.FileInfo) bool {
-	dir := p.proc(q.PID, "fd")
-	list, err := os.ReadDir(dir)
+// holds says whether a process has the lock on a file, fcntl_locking(2).
+func holds(q Process, file string) bool {
+	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
-	for _, fd := range list {
-		if info, err := os.Stat(filepath.Join(dir, fd.Name())); err == nil && os.SameFile(info, file) {
-			return true
-		}
-	}
-	return false
+	defer func() { _ = f.Close() }()
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
+	err = syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock)
+	return err == nil && lock.Type != syscall.F_UNLCK && int(lock.Pid) == q.PID
 }
 
 func (p Processes) pidFile(name string) string {

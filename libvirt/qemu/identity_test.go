@@ -2,8 +2,11 @@ package qemu
 
 import (
 	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,19 +22,66 @@ func wroteAgo(t *testing.T, p Processes, ago time.Duration) {
 	}
 }
 
-// A clock that was set makes any process look too young. One that has its PID file open is the one.
+// TestMain is also the process that TestFindAfterTheClockWasSet has hold a lock.
+func TestMain(m *testing.M) {
+	if file := os.Getenv("VIRTSENTRY_TEST_LOCK"); file != "" {
+		f, err := os.OpenFile(file, os.O_RDWR, 0)
+		if err == nil {
+			err = syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
+		}
+		if err != nil {
+			panic(err)
+		}
+		_, _ = os.Stdout.WriteString("locked")
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the test ends
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A clock that was set makes any process look too young. One that has the lock on its PID file is the one.
 func TestFindAfterTheClockWasSet(t *testing.T) {
-	p := roots(t, "4321", statLine("q", "S", 99), "qemu -uuid "+someUUID)
+	holder := exec.Command(os.Args[0])
+	end, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "lock")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holder.Env = append(os.Environ(), "VIRTSENTRY_TEST_LOCK="+file)
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = end.Close(), holder.Wait() }()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(holder.Process.Pid)
+	p := roots(t, pid, statLine("q", "S", 99), "qemu -uuid "+someUUID)
+	if err := os.Rename(filepath.Join(p.ProcDir, "4321"), filepath.Join(p.ProcDir, pid)); err != nil {
+		t.Fatal(err)
+	}
 	wroteAgo(t, p, 24*time.Hour)
 	d := Domain{UUID: someUUID, Name: "web"}
 	if q, err := p.Find(d); !errors.Is(err, ErrNoProcess) || !strings.Contains(err.Error(), "after") {
 		t.Errorf("Find = %v, %v; want none that is younger than its PID file", q, err)
 	}
-	fd := filepath.Join(p.ProcDir, "4321", "fd")
-	if err := errors.Join(os.Mkdir(fd, 0o700), os.Symlink("/dev/null", filepath.Join(fd, "0")), os.Symlink(p.pidFile("web"), filepath.Join(fd, "3"))); err != nil {
+	text, err := os.ReadFile(p.pidFile("web"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if q, err := p.Find(d); err != nil || q != (Process{4321, 99}) {
+	then := time.Now().Add(-24 * time.Hour)
+	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Chtimes(file, then, then), os.Rename(file, p.pidFile("web"))); err != nil {
+		t.Fatal(err)
+	}
+	if q, err := p.Find(d); err != nil || q != (Process{holder.Process.Pid, 99}) {
 		t.Errorf("Find = %v, %v", q, err)
 	}
 }

@@ -32,6 +32,7 @@ type kernelSource struct {
 	offset  int64 // what the units' clock is ahead of CLOCK_MONOTONIC
 	parts   []*kernelPart
 	lost    error // why nothing comes any more: the connection has ended; nil: it stands
+	changed bool  // the domain has other tap devices by now
 }
 
 // kernelPart is one of its sources.
@@ -101,6 +102,8 @@ func (s *kernelSource) observed() []control.Source {
 			o.Error = part.failed.Error()
 		case s.lost != nil:
 			o.Error = s.lost.Error()
+		case s.changed && part.source == probe.Tap:
+			o.Error = "the domain's tap devices have changed: it will be attached to anew"
 		}
 		list = append(list, o)
 	}
@@ -109,7 +112,7 @@ func (s *kernelSource) observed() []control.Source {
 
 // ended says whether something that was attached gives nothing any more.
 func (s *kernelSource) ended() bool {
-	return s.lost != nil || slices.ContainsFunc(s.parts, func(p *kernelPart) bool { return p.columns > 0 && p.failed != nil })
+	return s.lost != nil || s.changed || slices.ContainsFunc(s.parts, func(p *kernelPart) bool { return p.columns > 0 && p.failed != nil })
 }
 
 func (s *kernelSource) collect(ctx context.Context) (batch, error) { return s.alone(ctx, false) }
@@ -156,6 +159,7 @@ func (s *kernelSource) fetch(ctx context.Context, last bool) error {
 		s.lost = err
 		return err
 	}
+	s.changed = s.changed || answer.Changed
 	for _, got := range answer.Sources {
 		i := slices.IndexFunc(s.parts, func(p *kernelPart) bool { return p.source == got.Source && p.columns > 0 })
 		if i < 0 {
