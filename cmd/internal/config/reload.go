@@ -9,6 +9,7 @@ import (
 func (c Config) AtRunTime(n Config) Config {
 	n.Libvirt = c.Libvirt
 	n.LTTng = c.LTTng
+	n.Sources.Socket, n.Sources.Headers = c.Sources.Socket, c.Sources.Headers
 	n.Profiles.Dir = c.Profiles.Dir
 	n.Control.Socket = c.Control.Socket
 	n.Hooks = c.Hooks

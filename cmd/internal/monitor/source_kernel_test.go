@@ -207,3 +207,90 @@ func TestChoose(t *testing.T) {
 		t.Errorf("no such process: %v", err)
 	}
 }
+
+// Once it is known that vhost-net moves a guest's packets past its QEMU, it is attached to anew, and nothing is unseen any more.
+func TestVhostNeedsTap(t *testing.T) {
+	s := newSingle(t, testConfig(t))
+	h := &fakeHelper{pid: 4321}
+	s.m.dial = func(context.Context) (helper, error) { return h, nil }
+	var wishes []wish
+	s.m.attach = func(d libvirt.Domain, p qemu.Process, w wish) (source, error) {
+		wishes = append(wishes, w)
+		trace := &fakeSource{next: batch{registered: true}}
+		if !w.vhost {
+			return trace, nil
+		}
+		kernel, err := s.m.attachKernel(t.Context(), d, p, []probe.Source{probe.Tap})
+		if err != nil {
+			return nil, err
+		}
+		return join(trace, kernel), nil
+	}
+	s.begin()
+	s.setHardware(libvirt.Hardware{Machine: "pc", Accelerator: "kvm", Devices: []libvirt.Device{
+		{Kind: "disk", Name: "vda", Type: "virtio"},
+		{Kind: "interface", Name: "vnet0", Type: "virtio", Unseen: "vhost-net moves its packets past QEMU", Tap: true},
+		{Kind: "interface", Name: "vnet1", Type: "virtio", Unseen: "vhost-user", Tap: false},
+	}})
+	s.heard = true
+	if coverage, unseen := s.coverage(); coverage != coveragePartial || len(unseen) != 2 {
+		t.Errorf("by trace points: %s, %+v", coverage, unseen)
+	}
+	s.extend(t.Context())
+	if s.watcher.source != nil {
+		t.Fatal("still attached to trace points alone")
+	}
+	s.begin()
+	s.heard = true
+	if coverage, unseen := s.coverage(); coverage != coveragePartial || len(unseen) != 1 || unseen[0].Name != "vnet1" {
+		t.Errorf("with tap: %s, %+v", coverage, unseen)
+	}
+	if got := s.judge.runsOn.Source; got != "ust+tap" {
+		t.Errorf("learns from %q", got)
+	}
+	s.extend(t.Context())
+	if len(wishes) != 2 || wishes[0].vhost || !wishes[1].vhost || s.watcher.source == nil {
+		t.Errorf("attached by %+v", wishes)
+	}
+	// The helper ends: trace points go on, and it is asked for again in time.
+	h.err = probe.ErrNoHelper
+	s.collect()
+	s.retried = time.Time{}
+	s.m.dial = func(context.Context) (helper, error) { return nil, probe.ErrNoHelper }
+	s.extend(t.Context())
+	if s.watcher.source == nil {
+		t.Error("detached, though there is no helper")
+	}
+	s.retried = time.Time{}
+	s.m.dial = func(context.Context) (helper, error) { return &fakeHelper{pid: 4321}, nil }
+	s.extend(t.Context())
+	if s.watcher.source != nil {
+		t.Error("not attached anew, though there is a helper again")
+	}
+}
+
+// What sees devices depends on the sources.
+func TestUnseenBySource(t *testing.T) {
+	s := newSingle(t, testConfig(t))
+	disk, card := libvirt.Device{Kind: "disk"}, libvirt.Device{Kind: "interface", Tap: true}
+	for name, test := range map[string]struct {
+		counted    *features
+		disk, card bool
+	}{
+		"trace points":    {newFeatures(testSet, nil, false), true, true},
+		"tap":             {newFeatures(nil, []probe.Source{probe.Tap}, false), false, true},
+		"functions":       {newFeatures(nil, []probe.Source{probe.Functions}, false), true, true},
+		"tap, functions":  {newFeatures(nil, []probe.Source{probe.Tap, probe.Functions}, false), true, true},
+		"system calls":    {newFeatures(nil, []probe.Source{probe.Syscalls}, false), false, false},
+		"tap, exits":      {newFeatures(nil, []probe.Source{probe.Tap, probe.KVM}, false), false, true},
+		"nothing for now": {nil, true, true},
+	} {
+		s.watcher.source = nil
+		if test.counted != nil {
+			s.watcher.source = &kernelSource{counted: test.counted}
+		}
+		if disk, card := s.unseen(disk) == "", s.unseen(card) == ""; disk != test.disk || card != test.card {
+			t.Errorf("%s: disk seen: %t, card seen: %t", name, disk, card)
+		}
+	}
+}
