@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,8 +59,11 @@ func priceArms(ust bool) []string {
 		arms = append(arms, FileDefault)
 	}
 	arms = append(arms, names...)
-	return append(arms, string(probe.Tap)+joint+string(probe.Functions), strings.Join(names, joint))
+	return append(arms, string(probe.Tap)+joint+string(probe.Functions), strings.Join(names, joint), armStrace)
 }
+
+// armStrace is the paper's own way to count system calls (its section 4.3), for comparison.
+const armStrace = "strace"
 
 // priceOverhead is about what a measurement takes beside its own span.
 const priceOverhead = 2 * time.Second
@@ -179,8 +184,11 @@ func (m *measurement) observed(ctx context.Context, arm string, f func(context.C
 	if err != nil {
 		return err
 	}
-	if arm == FileDefault {
+	switch arm {
+	case FileDefault:
 		return m.traced(ctx, pid, f)
+	case armStrace:
+		return straced(ctx, pid, f)
 	}
 	offset, err := clockOffset()
 	if err != nil {
@@ -191,6 +199,31 @@ func (m *measurement) observed(ctx context.Context, arm string, f func(context.C
 		sources = append(sources, probe.Source(name))
 	}
 	_, err = m.l.observe(ctx, m.Guest, pid, sources, kernel.Options{Offset: offset}, f)
+	return err
+}
+
+// straced runs f while strace(1) counts the system calls of a process.
+func straced(ctx context.Context, pid int, f func(context.Context) error) error {
+	cmd := exec.CommandContext(ctx, "strace", "-f", "-c", "-o", os.DevNull, "-p", strconv.Itoa(pid))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // upon which it lets the process go
+	cmd.WaitDelay = 5 * time.Second
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("strace: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended: // before it had anything to count
+		return fmt.Errorf("strace ended: %w: %s", err, strings.TrimSpace(said.String()))
+	case <-time.After(time.Second): // to attach to all threads
+	}
+	err := f(ctx)
+	if signalErr := cmd.Process.Signal(os.Interrupt); signalErr != nil {
+		return errors.Join(err, fmt.Errorf("strace ended early: %w", signalErr))
+	}
+	<-ended // by the signal
 	return err
 }
 

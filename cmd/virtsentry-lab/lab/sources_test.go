@@ -130,7 +130,7 @@ func TestSourceCounter(t *testing.T) {
 }
 
 func TestPriceArms(t *testing.T) {
-	want := []string{evaluation.Off, "default", "tap", "functions", "syscalls", "tap+functions", "tap+functions+syscalls"}
+	want := []string{evaluation.Off, "default", "tap", "functions", "syscalls", "tap+functions", "tap+functions+syscalls", "strace"}
 	if diff := cmp.Diff(want, priceArms(true)); diff != "" {
 		t.Error(diff)
 	}
