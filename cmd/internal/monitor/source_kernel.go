@@ -121,9 +121,7 @@ func (s *kernelSource) finish(ctx context.Context) (batch, error) { return s.alo
 
 // alone collects where there is no other source.
 func (s *kernelSource) alone(ctx context.Context, last bool) (batch, error) {
-	if err := s.fetch(ctx, last); err != nil {
-		return batch{}, err
-	}
+	err := s.fetch(ctx, last)
 	var units []unit.Unit
 	for _, place := range s.places() {
 		for _, part := range s.parts {
@@ -134,7 +132,7 @@ func (s *kernelSource) alone(ctx context.Context, last bool) (batch, error) {
 		}
 	}
 	s.extend(units)
-	return batch{units: units, registered: true}, nil
+	return batch{units: units, registered: true}, err
 }
 
 // places are those of which some part has a unit, in the order of time.
@@ -154,11 +152,8 @@ func (s *kernelSource) fetch(ctx context.Context, last bool) error {
 	if s.lost != nil {
 		return s.lost
 	}
-	answer, err := s.client.Collect(ctx, last)
-	if err != nil {
-		s.lost = err
-		return err
-	}
+	answer, err := s.client.Collect(ctx, last) // the last units may come with an error
+	s.lost = err
 	s.changed = s.changed || answer.Changed
 	for _, got := range answer.Sources {
 		i := slices.IndexFunc(s.parts, func(p *kernelPart) bool { return p.source == got.Source && p.columns > 0 })
@@ -179,7 +174,7 @@ func (s *kernelSource) fetch(ctx context.Context, last bool) error {
 			part.failed = fmt.Errorf("%s: %s", part.source, got.Error)
 		}
 	}
-	return nil
+	return err
 }
 
 // placeOf is the number of a unit's place on the grid.

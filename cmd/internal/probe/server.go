@@ -26,6 +26,7 @@ const (
 // Times within which a client has to do something.
 const (
 	attachTime = 10 * time.Second // from its connection on
+	silence    = 2 * time.Minute  // between two requests: what has piled up since would be all the larger
 	recheck    = 30 * time.Second // between looks at which tap devices a domain has
 )
 

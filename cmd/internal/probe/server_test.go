@@ -200,12 +200,16 @@ func TestSlow(t *testing.T) {
 			_ = conn.Close()
 		})
 	})
-	t.Run("waiting between requests is no fault", func(t *testing.T) {
+	t.Run("waiting between requests, up to a limit", func(t *testing.T) {
 		inHelper(t, nil, func(t *testing.T, h *helper) {
 			c := attach(t, h, webUUID, Tap)
-			time.Sleep(24 * time.Hour)
-			if _, err := c.Collect(t.Context(), true); err != nil {
+			time.Sleep(silence - time.Second)
+			if _, err := c.Collect(t.Context(), false); err != nil {
 				t.Error(err)
+			}
+			time.Sleep(silence + time.Second)
+			if _, err := c.Collect(t.Context(), true); err == nil {
+				t.Error("a client that was silent for longer is still served")
 			}
 		})
 	})
@@ -346,7 +350,7 @@ func TestChanged(t *testing.T) {
 func TestIdle(t *testing.T) {
 	inHelper(t, func(s *Server) { s.Idle = 30 * time.Second }, func(t *testing.T, h *helper) {
 		c := attach(t, h, webUUID, Tap)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(silence - time.Second)
 		if _, err := c.Collect(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}

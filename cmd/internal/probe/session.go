@@ -45,7 +45,7 @@ func (n *session) run(ctx context.Context) {
 	for {
 		var request Collect
 		n.pace.wait(ctx)
-		if err := n.wire.receive(time.Time{}, &request); err != nil {
+		if err := n.wire.receive(time.Now().Add(silence), &request); err != nil {
 			n.cutOff(ctx, err, Collected{Error: words(err)})
 			return
 		}
