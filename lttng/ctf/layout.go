@@ -168,6 +168,7 @@ func (p *parser) compileAll() error {
 			}
 			e.body = body
 		}
+		s.makeQuick()
 	}
 	return nil
 }

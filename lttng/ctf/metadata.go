@@ -78,6 +78,7 @@ type StreamClass struct {
 	byID   map[uint64]*EventClass
 	dense  []*EventClass // by id, for small ids
 	header headerShape
+	quick  []quick // by id, for Tally; none where it does not work
 }
 
 // Event returns the class of events with that id, nil if there is none.

@@ -340,6 +340,8 @@ func (c *Cutter) countPacket(r *ctf.Reader, columns []int32) error {
 			c.open[slot(t)] = counts
 		}
 		counts[col]++
+		r.Tally(to, columns, counts)
+		t = r.Time()
 	}
 	c.lastEnd = max(c.lastEnd, t)
 	return nil
