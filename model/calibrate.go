@@ -109,7 +109,7 @@ func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error)
 			return nil, fmt.Errorf("hold out block %d of %d: %w", f+1, o.Folds, err)
 		}
 		view := View{Scaling: scaling, Machine: machine}
-		z := make([]float64, scaling.size())
+		z := make([]float64, view.room())
 		for _, r := range block {
 			scores = append(scores, math.Round(view.score(z, r.Values)*scoreDigits)/scoreDigits)
 		}

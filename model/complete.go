@@ -21,7 +21,7 @@ func (p *Profile) Complete(values []float64, lossy []Columns) ([]float64, error)
 	}
 	view := &p.Views[0]
 	best := append([]float64(nil), values...)
-	z := make([]float64, view.Scaling.size())
+	z := make([]float64, view.room())
 	bestScore := view.score(z, best)
 	try := func(candidate []float64) bool {
 		next := 0 // the first column that is not settled
@@ -44,8 +44,9 @@ func (p *Profile) Complete(values []float64, lossy []Columns) ([]float64, error)
 		try(view.Scaling.counts(start, len(values)))
 	}
 	for range 100 {
-		view.Scaling.apply(z, best)
-		if !try(view.Scaling.counts(view.Machine.around(z), len(values))) {
+		scaled := z[:view.Scaling.size()]
+		view.Scaling.apply(scaled, best)
+		if !try(view.Scaling.counts(view.Machine.around(scaled), len(values))) {
 			break
 		}
 	}

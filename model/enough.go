@@ -57,7 +57,7 @@ func Converge(engine Engine, d Dataset, options Options) (Convergence, error) {
 	if err != nil {
 		return Convergence{}, fmt.Errorf("train: %w", err)
 	}
-	z := make([]float64, view.Scaling.size())
+	z := make([]float64, view.room())
 	for _, r := range rows[min(earlier+o.Guard, len(rows)):] {
 		c.Judged++
 		if view.Calibration.Tail(view.score(z, r.Values)) <= o.Level {

@@ -3,6 +3,10 @@ package model
 import (
 	"fmt"
 	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
 )
 
 // Machine is a fitted one-class machine over scaled vectors.
@@ -16,7 +20,8 @@ type Machine struct {
 	Vectors     [][]float64 `json:"vectors"` // the support vectors
 	Certificate Certificate `json:"certificate"`
 
-	flat []float64 // Vectors in one piece, row by row
+	flat   []float64 // Vectors in one piece, row by row
+	square []float64 // of each vector's length
 }
 
 // maxCheckWork bounds what the check of a stored machine may cost:
@@ -47,9 +52,10 @@ func newMachine(engine Engine, x [][]float64, nu, gamma float64) (Machine, error
 
 // flatten lays the vectors out for scoring.
 func (m *Machine) flatten() {
-	m.flat = nil
+	m.flat, m.square = nil, nil
 	for _, v := range m.Vectors {
 		m.flat = append(m.flat, v...)
+		m.square = append(m.square, floats.Dot(v, v))
 	}
 }
 
@@ -133,13 +139,16 @@ func (m *Machine) kernelSum(z []float64) float64 {
 }
 
 // logKernelSum is the logarithm of kernelSum, also where that would underflow: the
-// terms are added up relative to that of the nearest vector so far.
-func (m *Machine) logKernelSum(z []float64) float64 {
+// terms are added up relative to that of the nearest vector so far. room has a place for each vector.
+func (m *Machine) logKernelSum(z, room []float64) float64 {
 	nearest, sum := math.Inf(1), 0.0
-	rows, dim := m.flat, len(z)
-	for _, a := range m.Alpha {
-		d := squaredDistance(z, rows[:dim])
-		rows = rows[dim:]
+	n, dim := len(m.Alpha), len(z)
+	// |v-z|² is |v|² + |z|² - 2 v·z, and the products of all vectors at once are what a library is good at.
+	products := blas64.Vector{N: n, Data: room[:n], Inc: 1}
+	blas64.Gemv(blas.NoTrans, -2, blas64.General{Rows: n, Cols: dim, Data: m.flat, Stride: dim}, blas64.Vector{N: dim, Data: z, Inc: 1}, 0, products)
+	own := floats.Dot(z, z)
+	for i, a := range m.Alpha {
+		d := max(m.square[i]+own+products.Data[i], 0)
 		if d < nearest {
 			sum = a + sum*math.Exp(-m.Gamma*(nearest-d))
 			nearest = d
@@ -152,6 +161,9 @@ func (m *Machine) logKernelSum(z []float64) float64 {
 
 // score is the logarithm of Σ αᵢ K(vᵢ, z) / Rho: its sign is that of the
 // decision value.
-func (m *Machine) score(z []float64) float64 {
-	return m.logKernelSum(z) - math.Log(m.Rho)
+func (m *Machine) score(z []float64) float64 { return m.scoreIn(z, make([]float64, len(m.Alpha))) }
+
+// scoreIn is score without garbage.
+func (m *Machine) scoreIn(z, room []float64) float64 {
+	return m.logKernelSum(z, room) - math.Log(m.Rho)
 }

@@ -44,9 +44,13 @@ type Scaling struct {
 	Direction [][]float64 `json:"direction"` // over the frequent columns: orthogonal, of length 1
 	Factor    []float64   `json:"factor"`    // one for each direction, > 0
 
-	rest []int   // the columns that are not in Columns
-	none float64 // residual of 0 hits of those
+	rest []int     // the columns that are not in Columns
+	none float64   // residual of 0 hits of those
+	few  []float64 // what 0 hits, 1 hit and so on of each of Columns come to before whitening: most counts are small
 }
+
+// fewHits is how many counts of each column are worked out beforehand.
+const fewHits = 8
 
 // size is the length of a scaled vector.
 func (s *Scaling) size() int { return len(s.Columns) + 1 }
@@ -112,6 +116,12 @@ func (s *Scaling) prepare(columns int) {
 		}
 	}
 	s.none = residual(0, s.Rare)
+	s.few = make([]float64, 0, len(s.Columns)*fewHits)
+	for k := range s.Columns {
+		for hits := range fewHits {
+			s.few = append(s.few, s.spread(float64(hits), k))
+		}
+	}
 }
 
 // frequentColumns is how many of Columns are frequent.
@@ -207,11 +217,20 @@ func principal(rows [][]float64, mean []float64) (directions [][]float64, ok boo
 	return directions, true
 }
 
+// spread is a count of one of Columns before whitening.
+func (s *Scaling) spread(count float64, k int) float64 {
+	return (residual(count, s.Mean[k]) - s.Center[k]) / s.Spread[k]
+}
+
 // apply writes the scaled values into dst, which has length size.
 func (s *Scaling) apply(dst, counts []float64) {
 	dst = dst[:len(s.Columns)+1]
 	for k, j := range s.Columns {
-		dst[k] = (residual(counts[j], s.Mean[k]) - s.Center[k]) / s.Spread[k]
+		if n := counts[j]; n >= 0 && n < fewHits && n == math.Trunc(n) {
+			dst[k] = s.few[k*fewHits+int(n)]
+		} else {
+			dst[k] = s.spread(n, k)
+		}
 	}
 	strange := 0.0
 	for _, j := range s.rest {

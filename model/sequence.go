@@ -34,7 +34,7 @@ type Sequence struct {
 	past    []Row     // units in a row up to the newest, at most as many as the longest window; the newest is last
 	score   []float64 // of each of past by itself
 	spare   []Row     // rows to be used again
-	sums    [][]float64
+	sums    [][]float64 // of each view of several units, feature by feature: those of its window, or of past while that is shorter
 	z       []float64
 	coarse  []float64
 	without []float64
@@ -53,7 +53,7 @@ func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 	size := 0
 	for i := range p.Views {
 		v := &p.Views[i]
-		size = max(size, v.Scaling.size())
+		size = max(size, v.room())
 		if v.Units == 1 {
 			s.level[i] = p.Level / single
 			continue
@@ -72,7 +72,13 @@ func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 func (s *Sequence) Forget() {
 	s.spare = append(s.spare, s.past...)
 	s.past, s.score = s.past[:0], s.score[:0]
+	for _, sums := range s.sums {
+		clear(sums)
+	}
 }
+
+// mostSummed is where counts are cut off in sums, which are exact so. No guest gets there in two seconds.
+const mostSummed = 1 << 40
 
 // Judge gives the verdict on the next unit, which starts at a time on the trace's clock; one that does not follow on the unit before is
 // judged by itself. In lossy columns counts are lower bounds: a unit with such is anomalous only if it was so by itself whatever it
@@ -124,7 +130,21 @@ func (s *Sequence) finish(v Verdict) Verdict {
 func (s *Sequence) keep(start int64, values []float64, score float64) {
 	longest := 1
 	for i := range s.profile.Views {
-		longest = max(longest, s.profile.Views[i].Units)
+		units := s.profile.Views[i].Units
+		longest = max(longest, units)
+		sums := s.sums[i]
+		if sums == nil {
+			continue
+		}
+		if len(s.past) < units {
+			for j, x := range values {
+				sums[j] += min(x, mostSummed)
+			}
+			continue
+		}
+		for j, x := range s.past[len(s.past)-units].Values {
+			sums[j] += min(values[j], mostSummed) - min(x, mostSummed)
+		}
 	}
 	var row Row
 	switch {
@@ -148,13 +168,6 @@ func (s *Sequence) window(i int, v *Verdict) {
 	sums := s.sums[i]
 	if view.Octaves {
 		sums = s.sums[i-1] // that of the same units, feature by feature, stands before it
-	} else {
-		clear(sums)
-		for _, r := range s.past[from:] {
-			for j, x := range r.Values {
-				sums[j] += x
-			}
-		}
 	}
 	tail := s.tail(view, sums)
 	if tail <= leaveOut {
@@ -166,7 +179,7 @@ func (s *Sequence) window(i int, v *Verdict) {
 		}
 		stretch := float64(view.Units) / float64(view.Units-1)
 		for j, x := range s.past[odd].Values {
-			s.without[j] = (sums[j] - x) * stretch
+			s.without[j] = (sums[j] - min(x, mostSummed)) * stretch
 		}
 		tail = max(tail, s.tail(view, s.without))
 	}

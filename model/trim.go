@@ -200,7 +200,7 @@ func distant(engine Engine, rows []Row, o Options) (scores []float64, stray floa
 			}
 			view := View{Scaling: scaling, Machine: machine}
 			stray = max(stray, view.strayCost())
-			z := make([]float64, scaling.size())
+			z := make([]float64, view.room())
 			for i, r := range rows[from:to] {
 				scores[from+i] = min(scores[from+i], view.score(z, r.Values))
 			}

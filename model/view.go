@@ -105,11 +105,14 @@ func (v *View) strayCost() float64 {
 	return v.Machine.Gamma * d * d
 }
 
-// score is that of sums of Units units, already gathered; z is room for the scaled vector.
+// room is what score needs: for the scaled vector, and a place for each support vector.
+func (v *View) room() int { return v.Scaling.size() + len(v.Machine.Alpha) }
+
+// score is that of sums of Units units, already gathered. The scaled vector stands in z, of length room, afterwards.
 func (v *View) score(z, sums []float64) float64 {
-	z = z[:v.Scaling.size()]
-	v.Scaling.apply(z, sums)
-	return v.Machine.score(z)
+	size := v.Scaling.size()
+	v.Scaling.apply(z[:size], sums)
+	return v.Machine.scoreIn(z[:size], z[size:])
 }
 
 // usualOf is the usual range of a feature, of a view without octaves.
