@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -126,6 +127,10 @@ func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) error {
 	watcher := m.watcher(d.UUID)
 	if watcher == nil {
 		return fmt.Errorf("%.256s: %w", ref, control.ErrNoDomain)
+	}
+	observed := watcher.status().Sources
+	if len(observed) > 0 && !slices.ContainsFunc(observed, func(s control.Source) bool { return s.Name == ust }) {
+		return fmt.Errorf("%w: domain %s is not observed by trace points, of which a trace would be; its units can be recorded (--units)", control.ErrRefused, d.Name)
 	}
 	// With this name, a daemon that begins clears away what one that was killed left behind.
 	r, err := m.tees.begin(d.UUID, filepath.Join(m.cfg.LTTng.OutputDir, sessionPrefix+"record-"+d.UUID))

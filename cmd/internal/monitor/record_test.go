@@ -204,3 +204,12 @@ func TestRecordEnds(t *testing.T) {
 		t.Errorf("Record after the daemon's end = %v", err)
 	}
 }
+
+// Of a domain that is not observed by trace points there is no trace, and that is said at once.
+func TestRecordWithoutTracePoints(t *testing.T) {
+	r := newReel(t)
+	r.watcher.now.Sources = []control.Source{{Name: "tap"}, {Name: "functions"}}
+	if err := r.Record(t.Context(), "web", io.Discard); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "--units") {
+		t.Errorf("Record: %v", err)
+	}
+}
