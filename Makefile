@@ -39,7 +39,7 @@ demo: lab-deps build
 test: lab-deps build
 	@packaging/qemu/build >/dev/null
 	@packaging/lab/image/build >/dev/null
-	@$(GO) test -race -tags integration -p 1 -timeout 40m $(TESTS)
+	@packaging/test $(TESTS)
 
 # Without the real stack. As everywhere, root is needed when packages are missing, and only then.
 unit-test: deps
