@@ -64,12 +64,12 @@ func (l *Lab) RunPlan(ctx context.Context, r PlanRun) error {
 	}
 	files, record := planFiles, l.runStep
 	if r.Sources {
-		ust, err := l.tracesUST()
+		o, err := l.observable()
 		if err != nil {
 			return fmt.Errorf("run plan: %w", err)
 		}
-		files = sourceFiles(ust)
-		record = func(ctx context.Context, r PlanRun, s Step) (Recorded, error) { return l.runSources(ctx, r, s, ust) }
+		files = o.files()
+		record = func(ctx context.Context, r PlanRun, s Step) (Recorded, error) { return l.runSources(ctx, r, s, o) }
 	}
 	versions, err := l.versions(ctx, files)
 	if err != nil {
@@ -256,18 +256,6 @@ func lossy(units []unit.Unit) int {
 		}
 	}
 	return n
-}
-
-// tracesUST says whether the lab's QEMU has UST trace points.
-func (l *Lab) tracesUST() (bool, error) {
-	st, err := l.loadState()
-	if err != nil {
-		return false, err
-	}
-	if st.QEMU == "" {
-		return false, ErrNotUp
-	}
-	return hasUST(st.QEMU)
 }
 
 // versions tells what the lab records these unit files with.

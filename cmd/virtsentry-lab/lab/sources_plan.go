@@ -27,16 +27,43 @@ func SourcesPlan(s SourceSpans) []Step {
 	return append(steps, attackSteps(Weak, s.Each, 61)...)
 }
 
-// kernelSources are those of the host's kernel that are recorded. A guest under TCG has nothing of KVM.
-var kernelSources = []probe.Source{probe.Tap, probe.Functions, probe.Syscalls}
+// observable says by what a lab's guests can be observed.
+type observable struct {
+	ust    bool           // QEMU's trace points
+	kernel []probe.Source // the host's kernel
+}
 
-// sourceFiles are the unit files of a recording of sources: one for each, and the default feature set where QEMU has UST trace points.
-func sourceFiles(ust bool) []string {
+// observable looks at the lab's QEMU. What it has no part in, and KVM under TCG, is not recorded; what then cannot be attached is an error.
+func (l *Lab) observable() (o observable, err error) {
+	st, err := l.loadState()
+	if err != nil {
+		return o, err
+	}
+	if st.QEMU == "" {
+		return o, ErrNotUp
+	}
+	if o.ust, err = hasUST(st.QEMU); err != nil {
+		return o, err
+	}
+	functions, err := hasFunctions(st.QEMU)
+	if err != nil {
+		return o, err
+	}
+	o.kernel = []probe.Source{probe.Tap, probe.Functions, probe.Syscalls}
+	if !functions {
+		l.log.Infof("%s exports no functions, as it was built without modules: they are not recorded", st.QEMU)
+		o.kernel = []probe.Source{probe.Tap, probe.Syscalls}
+	}
+	return o, nil
+}
+
+// files are the unit files of a recording of sources: one for each, and the default feature set where QEMU has UST trace points.
+func (o observable) files() []string {
 	var names []string
-	if ust {
+	if o.ust {
 		names = append(names, FileDefault)
 	}
-	for _, s := range kernelSources {
+	for _, s := range o.kernel {
 		names = append(names, string(s))
 	}
 	return names

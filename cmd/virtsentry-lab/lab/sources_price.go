@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,17 +50,16 @@ type PriceProgress struct {
 const joint = "+"
 
 // priceArms are the ways to observe that are compared.
-func priceArms(ust bool) []string {
+func (o observable) priceArms() []string {
+	arms := append([]string{evaluation.Off}, o.files()...)
 	var names []string
-	for _, s := range kernelSources {
+	for _, s := range o.kernel {
 		names = append(names, string(s))
 	}
-	arms := []string{evaluation.Off}
-	if ust {
-		arms = append(arms, FileDefault)
+	if slices.Contains(o.kernel, probe.Functions) {
+		arms = append(arms, string(probe.Tap)+joint+string(probe.Functions))
 	}
-	arms = append(arms, names...)
-	return append(arms, string(probe.Tap)+joint+string(probe.Functions), strings.Join(names, joint), armStrace)
+	return append(arms, strings.Join(names, joint), armStrace)
 }
 
 // armStrace is the paper's own way to count system calls (its section 4.3), for comparison.
@@ -87,12 +87,12 @@ func (l *Lab) MeasurePrices(ctx context.Context, r PriceRun) (*Prices, error) {
 	if l.loadRuns() {
 		return nil, errors.New("measure prices: a load runs in the background; end it with load --stop")
 	}
-	ust, err := l.tracesUST()
+	o, err := l.observable()
 	if err != nil {
 		return nil, fmt.Errorf("measure prices: %w", err)
 	}
 	prices := &Prices{Format: 1}
-	if prices.Versions, err = l.versions(ctx, sourceFiles(ust)); err != nil {
+	if prices.Versions, err = l.versions(ctx, o.files()); err != nil {
 		return nil, fmt.Errorf("measure prices: %w", err)
 	}
 	unlock, err := l.tryLock("record")
@@ -100,7 +100,7 @@ func (l *Lab) MeasurePrices(ctx context.Context, r PriceRun) (*Prices, error) {
 		return nil, fmt.Errorf("measure prices: %w", err)
 	}
 	defer unlock()
-	m := measurement{l: l, PriceRun: r, arms: priceArms(ust)}
+	m := measurement{l: l, PriceRun: r, arms: o.priceArms()}
 	for _, w := range workloads {
 		price, err := m.workload(ctx, w)
 		if err != nil {

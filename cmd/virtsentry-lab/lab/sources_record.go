@@ -24,7 +24,7 @@ import (
 const clockTolerance = 5 * time.Millisecond
 
 // runSources makes one recording of all sources in DIR/NAME.
-func (l *Lab) runSources(ctx context.Context, r PlanRun, s Step, ust bool) (Recorded, error) {
+func (l *Lab) runSources(ctx context.Context, r PlanRun, s Step, by observable) (Recorded, error) {
 	dir := filepath.Join(r.Output, s.Name)
 	load := s.Load
 	load.Guest = r.Guest
@@ -37,8 +37,8 @@ func (l *Lab) runSources(ctx context.Context, r PlanRun, s Step, ust bool) (Reco
 			return err
 		}
 		list, err = l.measured(func() ([]counted, error) {
-			return l.observe(ctx, r.Guest, pid, kernelSources, kernel.Options{Offset: offset, Headers: true}, func(ctx context.Context) error {
-				if ust {
+			return l.observe(ctx, r.Guest, pid, by.kernel, kernel.Options{Offset: offset, Headers: true}, func(ctx context.Context) error {
+				if by.ust {
 					return l.trace(ctx, pid, recording, trace)
 				}
 				l.log.Infof("recording %s for %v into %s", s.Scenario, s.For, dir)
@@ -53,7 +53,7 @@ func (l *Lab) runSources(ctx context.Context, r PlanRun, s Step, ust bool) (Reco
 	rec := s.recorded()
 	rec.Sources = make(map[string]SourceCost)
 	files := make(map[string]unit.File)
-	if ust {
+	if by.ust {
 		if err := checkClock(trace, offset); err != nil {
 			return rec, err
 		}
@@ -70,7 +70,7 @@ func (l *Lab) runSources(ctx context.Context, r PlanRun, s Step, ust bool) (Reco
 	if err := s.writeSources(&rec, r.Output, files); err != nil {
 		return rec, err
 	}
-	if !ust {
+	if !by.ust {
 		return rec, nil
 	}
 	if !r.KeepTraces {

@@ -131,11 +131,13 @@ func TestSourceCounter(t *testing.T) {
 
 func TestPriceArms(t *testing.T) {
 	want := []string{evaluation.Off, "default", "tap", "functions", "syscalls", "tap+functions", "tap+functions+syscalls", "strace"}
-	if diff := cmp.Diff(want, priceArms(true)); diff != "" {
+	all := observable{ust: true, kernel: []probe.Source{probe.Tap, probe.Functions, probe.Syscalls}}
+	if diff := cmp.Diff(want, all.priceArms()); diff != "" {
 		t.Error(diff)
 	}
-	if slices.Contains(priceArms(false), FileDefault) {
-		t.Error("a QEMU without trace points is to be traced")
+	want = []string{evaluation.Off, "tap", "syscalls", "tap+syscalls", armStrace}
+	if diff := cmp.Diff(want, observable{kernel: []probe.Source{probe.Tap, probe.Syscalls}}.priceArms()); diff != "" {
+		t.Error(diff)
 	}
 }
 

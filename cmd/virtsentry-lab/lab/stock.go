@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,23 @@ func hasUST(qemu string) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// hasFunctions says whether a QEMU lets its functions be counted: whether it exports them, as it does for its modules, or has SDT probes.
+func hasFunctions(qemu string) (bool, error) {
+	f, err := elf.Open(qemu)
+	if err != nil {
+		return false, fmt.Errorf("look for functions in %s: %w", qemu, err)
+	}
+	defer func() { _ = f.Close() }()
+	if f.Section(".note.stapsdt") != nil {
+		return true, nil
+	}
+	symbols, err := f.DynamicSymbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		return false, fmt.Errorf("look for functions in %s: %w", qemu, err)
+	}
+	return slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == "virtqueue_fill" && s.Section != elf.SHN_UNDEF }), nil
 }
 
 // networkDriver chooses what moves the packets of a guest that is being defined. With trace points in QEMU they are to see the packets.

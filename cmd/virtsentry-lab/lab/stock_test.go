@@ -39,12 +39,16 @@ func TestHasUST(t *testing.T) {
 	if got, err := hasUST(self); err != nil || got {
 		t.Errorf("this test is no QEMU with trace points: %v, %v", got, err)
 	}
+	if got, err := hasFunctions(self); err != nil || got {
+		t.Errorf("this test is no QEMU with functions: %v, %v", got, err)
+	}
 	text := filepath.Join(t.TempDir(), "qemu")
 	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{text, text + "-none"} {
-		if _, err := hasUST(path); err == nil {
+		_, ust := hasUST(path)
+		if _, functions := hasFunctions(path); ust == nil || functions == nil {
 			t.Errorf("%s: no error", path)
 		}
 	}
