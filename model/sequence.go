@@ -29,11 +29,11 @@ const leaveOut = 0.05
 // Sequence is not safe for concurrent use.
 type Sequence struct {
 	profile *Profile
-	level   []float64 // of each view
-	last    int64     // start of the newest unit
-	past    []Row     // units in a row up to the newest, at most as many as the longest window; the newest is last
-	score   []float64 // of each of past by itself
-	spare   []Row     // rows to be used again
+	level   []float64   // of each view
+	last    int64       // start of the newest unit
+	past    []Row       // units in a row up to the newest, at most as many as the longest window; the newest is last
+	score   []float64   // of each of past by itself
+	spare   []Row       // rows to be used again
 	sums    [][]float64 // of each view of several units, feature by feature: those of its window, or of past while that is shorter
 	z       []float64
 	coarse  []float64
