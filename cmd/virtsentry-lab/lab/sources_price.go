@@ -223,7 +223,7 @@ func straced(ctx context.Context, pid int, f func(context.Context) error) error 
 	if signalErr := cmd.Process.Signal(os.Interrupt); signalErr != nil {
 		return errors.Join(err, fmt.Errorf("strace ended early: %w", signalErr))
 	}
-	_ = <-ended // by the signal
+	<-ended // by the signal
 	return err
 }
 
