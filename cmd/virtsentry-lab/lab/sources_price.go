@@ -223,7 +223,10 @@ func straced(ctx context.Context, pid int, f func(context.Context) error) error 
 	if signalErr := cmd.Process.Signal(os.Interrupt); signalErr != nil {
 		return errors.Join(err, fmt.Errorf("strace ended early: %w", signalErr))
 	}
-	<-ended // by the signal
+	var exit *exec.ExitError // by the signal
+	if waitErr := <-ended; waitErr != nil && !errors.As(waitErr, &exit) {
+		err = errors.Join(err, fmt.Errorf("strace: %w", waitErr))
+	}
 	return err
 }
 
