@@ -269,6 +269,40 @@ func TestVhostNeedsTap(t *testing.T) {
 	}
 }
 
+// What is missing is asked for less and less often, and what cannot be had not at all.
+func TestMoreIsAskedForSeldom(t *testing.T) {
+	for name, test := range map[string]struct {
+		why  error
+		want int
+	}{
+		"no helper":        {probe.ErrNoHelper, 4},
+		"nothing of sorts": {fmt.Errorf("%w: no tap device", errSources), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSingle(t, testConfig(t))
+			s.m.dial = func(context.Context) (helper, error) { return &fakeHelper{pid: 4321}, nil }
+			s.m.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) {
+				return &without{source: &fakeSource{next: batch{registered: true}}, sources: []probe.Source{probe.Tap}, why: test.why}, nil
+			}
+			s.begin()
+			again := 0
+			for range 8 {
+				s.retried = s.retried.Add(-extendFirst) // so much time passes
+				if s.extend(t.Context()); s.watcher.source == nil {
+					again++
+					s.begin()
+				}
+			}
+			if again != test.want {
+				t.Errorf("attached anew %d times; want %d", again, test.want)
+			}
+			if list := s.watcher.source.observed(); len(list) != 2 || list[1].Error == "" {
+				t.Errorf("observed %+v", list)
+			}
+		})
+	}
+}
+
 // What sees devices depends on the sources.
 func TestUnseenBySource(t *testing.T) {
 	s := newSingle(t, testConfig(t))

@@ -20,8 +20,10 @@ const ustLibrary = "liblttng-ust.so"
 const (
 	// helperLimit bounds an answer of virtsentry-probe to a new request.
 	helperLimit = 3 * time.Second
-	// extendEvery is how often it is tried to have more of what a domain is to be observed by.
-	extendEvery = 30 * time.Second
+	// extendFirst is how long it takes until it is tried again to have more of what a domain is to be observed by; twice as long each time, up to
+	// extendMost, as each try costs the unit that it falls into.
+	extendFirst = 30 * time.Second
+	extendMost  = 16 * time.Minute
 )
 
 // wish is what a domain is to be observed by.
@@ -145,13 +147,22 @@ func (w *watcher) extend(ctx context.Context) {
 	w.edit(func(d *control.DomainStatus) { d.Sources = observed })
 	changed := !w.wished.equal(w.wish())
 	broken := slices.ContainsFunc(observed, func(s control.Source) bool { return s.Error != "" })
-	if !changed && !broken || time.Since(w.retried) < extendEvery {
+	switch {
+	case !changed && !broken:
+		if time.Since(w.retried) > extendMost { // all has been well for long
+			w.patience = 0
+		}
+		return
+	case changed:
+		w.patience = 0
+	case time.Since(w.retried) < max(w.patience, extendFirst):
 		return
 	}
 	w.retried = time.Now()
 	if !changed && !w.more(ctx) {
 		return
 	}
+	w.patience = min(max(2*w.patience, extendFirst), extendMost)
 	w.log.Info("attaching anew, to see more of it")
 	w.detach()
 }
@@ -164,6 +175,9 @@ func (w *watcher) more(ctx context.Context) bool {
 	}
 	switch s := s.source.(type) {
 	case *without:
+		if errors.Is(s.why, errSources) {
+			return false // it is not to be had
+		}
 	case *joinedSource:
 		if !s.kernel.ended() {
 			return false // it never was to be had

@@ -46,9 +46,10 @@ type watcher struct {
 	ran      bool // libvirt has said that the guest's CPUs run
 	restored bool // the guest ran before, and goes on: it does not boot
 	source   source
-	wished   wish      // by which the source was made, or is being made
-	retried  time.Time // when more of the wish was last asked for
-	attempt  *attempt  // to make a source, which has not ended yet
+	wished   wish          // by which the source was made, or is being made
+	retried  time.Time     // when more of the wish was last asked for
+	patience time.Duration // until it is asked for again
+	attempt  *attempt      // to make a source, which has not ended yet
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
 	paused   bool
