@@ -180,7 +180,7 @@ func (h *probeHelper) testFlood(t *testing.T) {
 		return x.Subsystem == "network" && strings.Contains(x.Text, "received by the guest")
 	}
 	if state.Explanation == nil || !slices.ContainsFunc(state.Explanation.Features, network) {
-		t.Errorf("explained by %+v; want packets received by the guest among it", state.Explanation)
+		t.Errorf("explained by %+v; want packets of the guest among it", state.Explanation)
 	}
 	h.web.await(t, "normal")
 }
