@@ -177,7 +177,7 @@ func (h *probeHelper) testFlood(t *testing.T) {
 	h.web.changes(t, event, "anomalous", is("anomalous"))
 	state := h.web.await(t, "anomalous")
 	network := func(x libvirt.ExplainedFeature) bool {
-		return x.Subsystem == "network" && strings.Contains(x.Text, "received by the guest")
+		return x.Subsystem == "network" && strings.Contains(x.Text, " by the guest")
 	}
 	if state.Explanation == nil || !slices.ContainsFunc(state.Explanation.Features, network) {
 		t.Errorf("explained by %+v; want packets of the guest among it", state.Explanation)
