@@ -53,7 +53,7 @@ func Converge(engine Engine, d Dataset, options Options) (Convergence, error) {
 	rows := Training{Trimmed: trimmed}.Learnt(d.Rows)
 	earlier := len(rows) * 2 / 3
 	c := Convergence{Learnt: earlier}
-	view, err := newView(engine, rows[:earlier], 1, nil, o)
+	view, err := newView(engine, rows[:earlier], 1, nil, nil, o)
 	if err != nil {
 		return Convergence{}, fmt.Errorf("train: %w", err)
 	}

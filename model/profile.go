@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -139,27 +140,36 @@ func (p *Profile) checkViews() error {
 	type look struct {
 		units   int
 		octaves bool
+		part    string
 	}
 	seen := map[look]bool{}
 	for i := range p.Views {
 		v := &p.Views[i]
-		l := look{v.Units, v.Octaves}
+		l := look{v.Units, v.Octaves, v.Part}
 		switch {
-		case i == 0 && l != look{1, false}:
+		case i == 0 && l != look{1, false, ""}:
 			return errors.New("the first view is not of single units, feature by feature")
 		case v.Units < 1 || v.Units > maxWindow || seen[l]:
 			return fmt.Errorf("view %d is of %d units, or there twice", i, v.Units)
 		case v.Octaves && p.groups == nil:
 			return fmt.Errorf("view %d is by octaves, of which the features have none", i)
-		case v.Octaves && !seen[look{v.Units, false}]:
+		case v.Octaves && !seen[look{v.Units, false, v.Part}]:
 			return fmt.Errorf("view %d is by octaves, and there is none before it feature by feature", i)
+		case v.Part != "" && !slices.Contains(parts(p.Features), v.Part):
+			return fmt.Errorf("view %d is of %.40q, of which there are no features, or no others", i, v.Part)
+		case v.Part != "" && !seen[look{v.Units, false, ""}]:
+			return fmt.Errorf("view %d is of a part, and there is none before it of all features", i)
 		}
 		seen[l] = true
-		columns := len(p.Features)
+		columns, groups := len(p.Features), [][]int(nil)
 		if v.Octaves {
-			columns = len(p.groups)
+			columns, groups = len(p.groups), p.groups
 		}
-		if err := v.check(columns); err != nil {
+		var in []bool
+		if v.Part != "" {
+			in = within(p.Features, groups, v.Part)
+		}
+		if err := v.check(columns, in); err != nil {
 			return fmt.Errorf("view %d: %w", i, err)
 		}
 	}

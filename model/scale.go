@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -121,6 +122,13 @@ func (s *Scaling) prepare(columns int) {
 		for hits := range fewHits {
 			s.few = append(s.few, s.spread(float64(hits), k))
 		}
+	}
+}
+
+// limit passes over all columns but those that are in; nil: over none.
+func (s *Scaling) limit(in []bool) {
+	if in != nil {
+		s.rest = slices.DeleteFunc(s.rest, func(j int) bool { return !in[j] })
 	}
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,7 @@ type Sequence struct {
 	past    []Row       // units in a row up to the newest, at most as many as the longest window; the newest is last
 	score   []float64   // of each of past by itself
 	spare   []Row       // rows to be used again
+	base    []int       // for each view, the one of as many units that looks at all features by themselves
 	sums    [][]float64 // of each view of several units, feature by feature: those of its window, or of past while that is shorter
 	z       []float64
 	coarse  []float64
@@ -43,7 +45,7 @@ type Sequence struct {
 // Sequence returns a judge of units to come, given the false alarms a day that are accepted (0: [AlarmsPerDay]).
 func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 	setDefault(&alarmsPerDay, AlarmsPerDay)
-	s := &Sequence{profile: p, level: make([]float64, len(p.Views)), sums: make([][]float64, len(p.Views))}
+	s := &Sequence{profile: p, level: make([]float64, len(p.Views)), base: make([]int, len(p.Views)), sums: make([][]float64, len(p.Views))}
 	single := 0.0
 	for i := range p.Views {
 		if p.Views[i].Units == 1 {
@@ -60,7 +62,11 @@ func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 		}
 		independent := perDay / float64(v.Units)
 		s.level[i] = min(alarmsPerDay*windowShare/(float64(len(p.Views))-single)/independent, leaveOut)
-		if !v.Octaves {
+	}
+	for i := range p.Views {
+		units := p.Views[i].Units
+		s.base[i] = slices.IndexFunc(p.Views, func(v View) bool { return v.Units == units })
+		if units > 1 && s.base[i] == i {
 			s.sums[i] = make([]float64, len(p.Features))
 		}
 	}
@@ -106,7 +112,7 @@ func (s *Sequence) Judge(start int64, values []float64, lossy []Columns) (Verdic
 }
 
 // judgeLossy judges the most ordinary unit that the one with these counts may have been. That is so for single units, feature
-// by feature, only.
+// by feature, only; and of a source that has lost nothing, for its own part.
 func (s *Sequence) judgeLossy(values []float64, lossy []Columns) (Verdict, error) {
 	completed, err := s.profile.Complete(values, lossy)
 	if err != nil {
@@ -114,6 +120,15 @@ func (s *Sequence) judgeLossy(values []float64, lossy []Columns) (Verdict, error
 	}
 	v := s.profile.judgeFine(s.z, completed)
 	v.evidence = math.Log(s.profile.Views[0].Calibration.Tail(v.Score) / s.level[0])
+	for i := range s.profile.Views {
+		view := &s.profile.Views[i]
+		if view.Units > 1 || view.Octaves || view.Part == "" || s.profile.loses(view.Part, lossy) {
+			continue
+		}
+		if evidence := math.Log(s.tail(view, values) / s.level[i]); evidence < v.evidence {
+			v.evidence, v.view = evidence, i
+		}
+	}
 	return s.finish(v), nil
 }
 
@@ -165,10 +180,7 @@ func (s *Sequence) keep(start int64, values []float64, score float64) {
 func (s *Sequence) window(i int, v *Verdict) {
 	view := &s.profile.Views[i]
 	from := len(s.past) - view.Units
-	sums := s.sums[i]
-	if view.Octaves {
-		sums = s.sums[i-1] // that of the same units, feature by feature, stands before it
-	}
+	sums := s.sums[s.base[i]]
 	tail := s.tail(view, sums)
 	if tail <= leaveOut {
 		odd := from
@@ -233,10 +245,7 @@ func (p *Profile) judgeAlone(s *Sequence, values []float64) Verdict {
 // itself, or the window of several that finds it least probable. The most telling comes first; equally telling ones in the
 // profile's order. values are the newest unit's counts.
 func (s *Sequence) Explain(v Verdict, values []float64) []Contribution {
-	fine := v.view
-	if s.profile.Views[fine].Octaves {
-		fine-- // of the same units, feature by feature
-	}
+	fine := s.base[v.view]
 	if s.profile.Views[fine].Units > 1 {
 		values = s.sums[fine]
 	}

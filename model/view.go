@@ -20,8 +20,9 @@ const (
 // View is one way to look at a guest: sums of the counts of so many units in a row, feature by feature or
 // octave by octave. Each has a one-class machine of its own.
 type View struct {
-	Units       int         `json:"units"`   // in a row, of which counts are summed up
-	Octaves     bool        `json:"octaves"` // buckets of one octave are one column
+	Units       int         `json:"units"`          // in a row, of which counts are summed up
+	Octaves     bool        `json:"octaves"`        // buckets of one octave are one column
+	Part        string      `json:"part,omitempty"` // the source whose features alone it looks at; empty: all
 	Scaling     Scaling     `json:"scaling"`
 	Machine     Machine     `json:"machine"`
 	Calibration Calibration `json:"calibration"`
@@ -52,37 +53,75 @@ func sumUp(rows []Row, units int) []Row {
 
 // views learns all ways to look at a guest that d has enough units for.
 func views(engine Engine, d Dataset, o Options) ([]View, error) {
+	list, err := viewsOf(engine, d, "", o)
+	for _, part := range parts(d.Features) {
+		if err != nil {
+			return nil, err
+		}
+		var more []View
+		more, err = viewsOf(engine, d, part, o)
+		list = append(list, more...)
+	}
+	return list, err
+}
+
+// viewsOf learns the ways to look at a part of the features; empty: at all of them.
+func viewsOf(engine Engine, d Dataset, part string, o Options) ([]View, error) {
 	groups := octaves(d.Features)
+	var all, coarser []bool
+	if part != "" {
+		all, coarser = within(d.Features, nil, part), within(d.Features, groups, part)
+		if count := func(in []bool) (n int) {
+			for _, x := range in {
+				if x {
+					n++
+				}
+			}
+			return n
+		}; count(all) == count(coarser) {
+			groups = nil // it has no buckets
+		}
+	}
 	var list []View
 	for _, units := range windows {
 		sums := sumUp(d.Rows, units)
 		if units > 1 && (len(sums) < windowsLearnt*units || len(d.Rows) < leastUnits) {
 			continue
 		}
-		fine, err := newView(engine, sums, units, nil, o)
+		fine, err := newView(engine, sums, units, nil, all, o)
 		if err != nil {
 			return nil, err
 		}
+		fine.Part = part
 		list = append(list, fine)
 		if groups == nil {
 			continue
 		}
-		coarse, err := newView(engine, sums, units, groups, o)
+		coarse, err := newView(engine, sums, units, groups, coarser, o)
 		if err != nil {
 			return nil, err
 		}
+		coarse.Part = part
 		list = append(list, coarse)
 	}
 	return list, nil
 }
 
-// newView learns one way to look at a guest from rows that are sums of so many units.
-func newView(engine Engine, rows []Row, units int, groups [][]int, o Options) (View, error) {
+// newView learns one way to look at a guest from rows that are sums of so many units, by those columns alone that are in (nil: by all).
+func newView(engine Engine, rows []Row, units int, groups [][]int, in []bool, o Options) (View, error) {
 	v := View{Units: units, Octaves: groups != nil}
 	gathered := make([]Row, len(rows))
 	values := make([][]float64, len(rows))
 	for i, r := range rows {
 		values[i] = gather(nil, groups, r.Values)
+		if in != nil {
+			values[i] = slices.Clone(values[i])
+			for j := range values[i] {
+				if !in[j] {
+					values[i][j] = 0
+				}
+			}
+		}
 		gathered[i] = Row{Start: r.Start, Values: values[i]}
 	}
 	scores, err := heldOut(engine, gathered, units, o)
@@ -92,6 +131,7 @@ func newView(engine Engine, rows []Row, units int, groups [][]int, o Options) (V
 	if v.Scaling, v.Machine, err = fit(engine, values, units, o); err != nil {
 		return v, err
 	}
+	v.Scaling.limit(in)
 	if groups == nil {
 		v.Usual = usualRanges(values, &v.Scaling)
 	}
@@ -123,11 +163,17 @@ func (v *View) usualOf(feature int) Range {
 	return Range{Spread: 1}
 }
 
-// check verifies a view that came from outside, of so many columns, and prepares it.
-func (v *View) check(columns int) error {
+// check verifies a view that came from outside, of so many columns, and prepares it. in says which of them it looks at; nil: all.
+func (v *View) check(columns int, in []bool) error {
 	if err := v.Scaling.check(columns); err != nil {
 		return err
 	}
+	for _, j := range v.Scaling.Columns {
+		if in != nil && !in[j] {
+			return fmt.Errorf("column %d is not of %.40q", j, v.Part)
+		}
+	}
+	v.Scaling.limit(in)
 	if want := len(v.Scaling.Columns); !v.Octaves && len(v.Usual) != want || v.Octaves && len(v.Usual) != 0 {
 		return fmt.Errorf("%d usual ranges for %d columns", len(v.Usual), want)
 	}
