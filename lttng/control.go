@@ -33,7 +33,7 @@ static int vs_create(const char *name, const char *path) {
 	return code == LTTNG_OK ? 0 : -code;
 }
 
-static int vs_channel(const char *session, const char *name, uint64_t bytes, uint64_t count) {
+static int vs_channel(const char *session, const char *name, uint64_t bytes, uint64_t count, unsigned int switch_us) {
 	struct lttng_handle *handle = ust_handle(session);
 	struct lttng_channel *channel;
 	int ret = -LTTNG_ERR_NOMEM;
@@ -47,6 +47,7 @@ static int vs_channel(const char *session, const char *name, uint64_t bytes, uin
 		channel->attr.overwrite = 0;
 		channel->attr.subbuf_size = bytes;
 		channel->attr.num_subbuf = count;
+		channel->attr.switch_timer_interval = switch_us;
 		ret = lttng_enable_channel(handle, channel);
 		lttng_channel_destroy(channel);
 	}
@@ -68,6 +69,26 @@ static int vs_event(const char *session, const char *channel, const char *name, 
 		event->loglevel = -1;
 		copy_name(event->name, sizeof(event->name), name);
 		ret = lttng_enable_event_with_exclusions(handle, event, channel, NULL, exclusions, exclude);
+		lttng_event_destroy(event);
+	}
+	lttng_destroy_handle(handle);
+	return ret < 0 ? ret : 0;
+}
+
+// The session daemon disables events of any type and log level by their name, or none.
+static int vs_disable(const char *session, const char *channel, const char *name) {
+	struct lttng_handle *handle = ust_handle(session);
+	struct lttng_event *event;
+	int ret = -LTTNG_ERR_NOMEM;
+
+	if (!handle)
+		return ret;
+	event = lttng_event_create();
+	if (event) {
+		event->type = LTTNG_EVENT_ALL;
+		event->loglevel = -1;
+		copy_name(event->name, sizeof(event->name), name);
+		ret = lttng_disable_event_ext(handle, event, channel, NULL);
 		lttng_event_destroy(event);
 	}
 	lttng_destroy_handle(handle);
@@ -127,6 +148,7 @@ static int vs_destroy(const char *session, struct lttng_destruction_handle **han
 
 static const char *vs_session_name(struct lttng_session *sessions, int i) { return sessions[i].name; }
 static const char *vs_session_path(struct lttng_session *sessions, int i) { return sessions[i].path; }
+static int vs_session_active(struct lttng_session *sessions, int i) { return sessions[i].enabled != 0; }
 */
 import "C"
 
@@ -175,6 +197,9 @@ func call(op, session string, f func(c []*C.char) C.int, names ...string) error 
 	defer free()
 	control.Lock()
 	defer control.Unlock()
+	if err := spareFiles(); err != nil {
+		return &OpError{Op: op, Session: session, Err: err}
+	}
 	if err := toError(f(c)); err != nil {
 		return &OpError{Op: op, Session: session, Err: err}
 	}
@@ -185,9 +210,9 @@ func createSession(name, path string) error {
 	return call("create", name, func(c []*C.char) C.int { return C.vs_create(c[0], c[1]) }, name, path)
 }
 
-func enableChannel(session, channel string, bytes, count uint64) error {
+func enableChannel(session, channel string, bytes, count uint64, switchTimer time.Duration) error {
 	return call("make a channel in", session, func(c []*C.char) C.int {
-		return C.vs_channel(c[0], c[1], C.uint64_t(bytes), C.uint64_t(count))
+		return C.vs_channel(c[0], c[1], C.uint64_t(bytes), C.uint64_t(count), C.uint(switchTimer.Microseconds()))
 	}, session, channel)
 }
 
@@ -203,6 +228,10 @@ func enableEvent(session, channel, event string, exclude []string) error {
 		copy(unsafe.Slice((**C.char)(array), len(exclude)), c[3:])
 		return C.vs_event(c[0], c[1], c[2], C.int(len(exclude)), (**C.char)(array))
 	}, names...)
+}
+
+func disableEvent(session, channel, event string) error {
+	return call("disable "+event+" in", session, func(c []*C.char) C.int { return C.vs_disable(c[0], c[1], c[2]) }, session, channel, event)
 }
 
 func trackProcess(session string, pid int) error {
@@ -297,8 +326,9 @@ func (r *rotation) close() {
 
 // SessionInfo names one recording session of the session daemon.
 type SessionInfo struct {
-	Name string
-	Path string // output directory
+	Name   string
+	Path   string // output directory
+	Active bool   // it records; otherwise it was not started, or was stopped
 }
 
 // Sessions lists the recording sessions that the caller may see, those of other programs included.
@@ -309,8 +339,9 @@ func Sessions() ([]SessionInfo, error) {
 		n := C.lttng_list_sessions(&array)
 		for i := C.int(0); i < n; i++ {
 			found = append(found, SessionInfo{
-				Name: C.GoString(C.vs_session_name(array, i)),
-				Path: C.GoString(C.vs_session_path(array, i)),
+				Name:   C.GoString(C.vs_session_name(array, i)),
+				Path:   C.GoString(C.vs_session_path(array, i)),
+				Active: C.vs_session_active(array, i) == 1,
 			})
 		}
 		C.free(unsafe.Pointer(array))
@@ -323,5 +354,5 @@ func Sessions() ([]SessionInfo, error) {
 func Alive() bool {
 	control.Lock()
 	defer control.Unlock()
-	return C.lttng_session_daemon_alive() == 1
+	return spareFiles() == nil && C.lttng_session_daemon_alive() == 1
 }

@@ -3,6 +3,7 @@ package lttng
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,18 +34,18 @@ func (p Process) String() string {
 // Recorded says whether the process pid, and no other that goes by its process ID, writes the trace of that UUID: whether it has one of the trace's
 // ring buffers in its memory. The consumer daemon makes these buffers and the session daemon hands them to the process that is registered;
 // each packet in them begins with the trace's UUID.
-// It takes the right to trace the process (ptrace(2), PTRACE_MODE_READ).
-func Recorded(pid int, trace ctf.UUID) (bool, error) { return host("/proc").recorded(pid, trace) }
+// It takes the right to trace the process (ptrace(2), PTRACE_MODE_ATTACH): CAP_SYS_PTRACE, for another user's.
+func Recorded(pid int, trace ctf.UUID) (bool, error) { return this.recorded(pid, trace) }
 
 // Recorders lists the processes that write the trace of that UUID, in whatever PID namespace, with the process IDs that they have in this one. It
 // looks at every process of the host.
-func Recorders(trace ctf.UUID) ([]Process, error) { return host("/proc").recorders(trace) }
+func Recorders(trace ctf.UUID) ([]Process, error) { return this.recorders(trace) }
 
 // Registered says whether the process pid is connected to a session daemon, which LTTng 2.13 and later show by what they share with each process
 // that has registered. One that is, and of which nothing is recorded, was pushed out by another that has registered with its process ID.
 func Registered(pid int) (bool, error) {
 	found := false
-	err := host("/proc").shared(pid, accountingName, func(_ int, _, _ uint64) bool {
+	err := this.shared(pid, accountingName, func(_ int, _, _ uint64) bool {
 		found = true
 		return true
 	})
@@ -52,6 +53,38 @@ func Registered(pid int) (bool, error) {
 		return false, fmt.Errorf("lttng: look whether process %d is registered: %w", pid, err)
 	}
 	return found, nil
+}
+
+// Consumer finds the consumer daemon that made the ring buffers which a process writes into. What it returns is to be released; Ended tells whether it still
+// lives. It takes the right to see the process's memory map (ptrace(2), PTRACE_MODE_READ).
+func Consumer(pid int) (*os.Process, error) {
+	found := 0
+	err := this.shared(pid, ringBufferName, func(maker int, _, _ uint64) bool {
+		found = maker
+		return maker > 0 && maker != pid
+	})
+	if err == nil && found == 0 {
+		err = errors.New("it has no ring buffers of LTTng")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lttng: find the consumer daemon of process %d: %w", pid, err)
+	}
+	return os.FindProcess(found)
+}
+
+// Ended says whether a process that Consumer has found has ended. The session daemon does not wait for a consumer daemon that has: that is a zombie then, which
+// takes signals as ever.
+func Ended(p *os.Process) bool {
+	if errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+		return true
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	// The state follows the command's name, which is in parentheses and may hold some itself, proc_pid_stat(5).
+	after := text[bytes.LastIndexByte(text, ')')+1:]
+	return bytes.HasPrefix(after, []byte(" Z")) || bytes.HasPrefix(after, []byte(" X"))
 }
 
 // Names of shared memory that LTTng makes, shm_open(3), without the process ID of the daemon that made it.
@@ -66,6 +99,9 @@ var errEnded = errors.New("the process has ended")
 // host is where proc(5) is mounted.
 type host string
 
+// this is the host that the program runs on.
+const this host = "/proc"
+
 func (h host) path(pid int, name string) string {
 	return filepath.Join(string(h), strconv.Itoa(pid), name)
 }
@@ -74,18 +110,26 @@ func (h host) recorded(pid int, trace ctf.UUID) (bool, error) {
 	if trace == (ctf.UUID{}) {
 		return false, errors.New("lttng: a trace without a UUID is nobody's")
 	}
-	memory, err := os.Open(h.path(pid, "mem"))
+	memory, err := h.memory(pid)
 	if err == nil {
 		defer func() { _ = memory.Close() }()
-		found := false
+		found, pages := false, mostPages
+		var refused error
 		err = h.shared(pid, ringBufferName, func(maker int, from, to uint64) bool {
-			uuid, ok := bufferUUID(memory, from, to)
+			uuid, ok, readErr := bufferUUID(memory, from, to, &pages)
+			if errors.Is(readErr, fs.ErrPermission) || errors.Is(readErr, syscall.ENOSYS) {
+				refused = readErr
+			}
 			found = ok && uuid == trace && maker != pid // the consumer daemon reads what it has made
-			return found
+			return found || refused != nil || pages == 0
 		})
-		if err == nil {
+		if err == nil && refused == nil && !found && pages == 0 {
+			err = fmt.Errorf("its ring buffers have more than %d pages without a packet", mostPages)
+		}
+		if err == nil && refused == nil {
 			return found, nil
 		}
+		err = cmp.Or(err, refused)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		err = errEnded
@@ -101,6 +145,11 @@ func (h host) shared(pid int, name string, f func(maker int, from, to uint64) bo
 		return err
 	}
 	defer func() { _ = maps.Close() }()
+	return sharedIn(maps, name, f)
+}
+
+// sharedIn is shared with a process's memory map, which the process can fill as it likes: with names of its own, and many of them.
+func sharedIn(maps io.Reader, name string, f func(maker int, from, to uint64) bool) error {
 	lines := bufio.NewScanner(maps)
 	lines.Buffer(nil, 1<<16)
 	empty := true
@@ -131,22 +180,26 @@ func (h host) shared(pid int, name string, f func(maker int, from, to uint64) bo
 	return errEnded // a zombie
 }
 
+// mostPages is how many pages of one process's memory are looked at for a packet. It stands on one of the first pages of a ring buffer; a process that shares
+// a great deal of other memory by that name is not to hold up who looks.
+const mostPages = 1 << 16
+
 // bufferUUID finds the header of a packet in a ring buffer, which is at a page's begin: magic number and trace's UUID (CTF 1.8, 5.1). All packets of a
-// buffer are of one trace.
-func bufferUUID(memory io.ReaderAt, from, to uint64) (uuid ctf.UUID, ok bool) {
-	const magic, page, mostPages = 0xC1FC1FC1, 4096, 1 << 16
+// buffer are of one trace. Each page that it looks at is taken off pages.
+func bufferUUID(memory io.ReaderAt, from, to uint64, pages *int) (uuid ctf.UUID, ok bool, err error) {
+	const magic, page = 0xC1FC1FC1, 4096
 	var head [4 + len(uuid)]byte
-	to = min(to, from+page*mostPages)
-	for at := from; at < to; at += page {
+	for at := from; at < to && *pages > 0; at += page {
+		*pages--
 		if _, err := memory.ReadAt(head[:], int64(at)); err != nil { //nolint:gosec // shared parses no address beyond 63 bits
-			return uuid, false
+			return uuid, false, err
 		}
 		if binary.NativeEndian.Uint32(head[:]) == magic {
 			copy(uuid[:], head[4:])
-			return uuid, true
+			return uuid, true, nil
 		}
 	}
-	return uuid, false
+	return uuid, false, nil
 }
 
 func (h host) recorders(trace ctf.UUID) ([]Process, error) {

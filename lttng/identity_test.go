@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -133,5 +138,55 @@ func TestIdentityError(t *testing.T) {
 		`(end it, and restart lttng-sessiond, so that process 7 registers again)`
 	if e.Error() != want || !errors.Is(e, ErrIdentity) {
 		t.Errorf("%v", e)
+	}
+}
+
+// What this very process has in its memory, and what it has not.
+func TestProcessMemory(t *testing.T) {
+	want := []byte("something that is there")
+	got := make([]byte, len(want))
+	m, err := this.memory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.ReadAt(got, int64(uintptr(unsafe.Pointer(&want[0])))); n != len(want) || err != nil || string(got) != string(want) {
+		t.Errorf("ReadAt = %d, %v; %q", n, err, got)
+	}
+	runtime.KeepAlive(want)
+	if n, err := m.ReadAt(got, 8); n != 0 || !errors.Is(err, syscall.EFAULT) {
+		t.Errorf("ReadAt of nothing = %d, %v", n, err)
+	}
+	if _, err := processMemory(1<<30).ReadAt(got, 8); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("ReadAt of no process: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A process that has ended, and that nobody has waited for, has ended.
+func TestEnded(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.FindProcess(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Ended(p) {
+		t.Error("a process that runs has ended")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); !Ended(p); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a process that was killed, a zombie, has not ended")
+		}
+	}
+	_ = cmd.Wait()
+	if !Ended(p) {
+		t.Error("a process that was waited for has not ended")
 	}
 }

@@ -36,7 +36,9 @@ type Config struct {
 
 	SubBufferBytes uint64 // a power of two; 0: DefaultSubBufferBytes
 	SubBuffers     uint64 // a power of two; 0: DefaultSubBuffers
-	RemoveOutput   bool
+	// SwitchTimer is how often what the ring buffers hold is written, also where no sub-buffer is full: for a [Follower]. 0: only at a rotation.
+	SwitchTimer  time.Duration
+	RemoveOutput bool
 }
 
 func (c Config) check() error {
@@ -91,7 +93,7 @@ func NewSession(cfg Config) (*Session, error) {
 
 func (s *Session) configure() error {
 	c := s.cfg
-	if err := enableChannel(c.Name, channelName, c.SubBufferBytes, c.SubBuffers); err != nil {
+	if err := enableChannel(c.Name, channelName, c.SubBufferBytes, c.SubBuffers, c.SwitchTimer); err != nil {
 		return err
 	}
 	// The process is tracked before events are enabled, so no other process is ever asked for them.
@@ -111,6 +113,26 @@ func (s *Session) Name() string { return s.cfg.Name }
 
 // Start begins (or resumes) recording.
 func (s *Session) Start() error { return startTracing(s.cfg.Name) }
+
+// Disable ends the recording of some of [Config.Events], by the same names; to the process they then cost what trace points cost that nobody records. Others go on.
+func (s *Session) Disable(events []string) error {
+	for _, event := range events {
+		if err := disableEvent(s.cfg.Name, channelName, event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Enable has events recorded again that [Session.Disable] has ended.
+func (s *Session) Enable(events []string) error {
+	for _, event := range events {
+		if err := enableEvent(s.cfg.Name, channelName, event, s.cfg.Exclude); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Stop ends recording and waits until all that was recorded is written, or ctx ends. After it the output directory, and
 // what it holds beside the archived chunks, may be read.

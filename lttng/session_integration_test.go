@@ -182,3 +182,66 @@ func TestIntegrationProcessThatEnds(t *testing.T) {
 		t.Error("no events of a process that has ended")
 	}
 }
+
+// Events that are disabled are not recorded until they are enabled again; others are all the time.
+func TestDisable(t *testing.T) {
+	needDaemon(t)
+	app := startApp(t, 1_000_000, 5_000)
+	time.Sleep(time.Second)
+	cfg := config(t, app.Process.Pid)
+	cfg.Events = []string{"fields:begin", "fields:end"}
+	s, err := lttng.NewSession(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hits := func() (begin, end uint64) {
+		time.Sleep(500 * time.Millisecond)
+		chunk, err := s.Rotate(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		units, err := unit.Cut(chunk, unit.Counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range units.Units {
+			for i, name := range units.Features {
+				switch name {
+				case "fields:begin":
+					begin += u.Counts[i]
+				case "fields:end":
+					end += u.Counts[i]
+				}
+			}
+		}
+		return begin, end
+	}
+	if begin, end := hits(); begin == 0 || end == 0 {
+		t.Fatalf("enabled: %d, %d hits", begin, end)
+	}
+	if err := s.Disable([]string{"fields:begin"}); err != nil {
+		t.Fatal(err)
+	}
+	hits() // with what was recorded before
+	if begin, end := hits(); begin != 0 || end == 0 {
+		t.Errorf("disabled: %d hits of the event, %d of another", begin, end)
+	}
+	if err := s.Enable([]string{"fields:begin"}); err != nil {
+		t.Fatal(err)
+	}
+	hits()
+	if begin, end := hits(); begin == 0 || end == 0 {
+		t.Errorf("enabled again: %d, %d hits", begin, end)
+	}
+	if err := s.Disable([]string{"fields:nothing at all"}); err == nil {
+		t.Error("an event that is not of the session was disabled")
+	}
+}

@@ -171,6 +171,6 @@ func (s *Set) column(c Column) error {
 		return fmt.Errorf("a second column %.80q: give one of the features a name of its own", c.Name)
 	}
 	s.index[c.Name] = len(s.columns)
-	s.columns = append(s.columns, c)
+	s.columns, s.names = append(s.columns, c), append(s.names, c.Name)
 	return nil
 }

@@ -97,6 +97,12 @@ func decode(data []byte) (*file, error) {
 	if unknown := md.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("unknown key %.80q", unknown[0].String())
 	}
+	// The library takes keys for ours whatever their case, and of several one or another.
+	for _, key := range md.Keys() {
+		if text := key.String(); text != strings.ToLower(text) {
+			return nil, fmt.Errorf("unknown key %.80q", text)
+		}
+	}
 	return &f, f.check()
 }
 

@@ -13,6 +13,7 @@ import (
 var refused = []struct{ name, from, to, want string }{
 	{"unknown key", "version", "nonsense = 1\nversion", "nonsense"},
 	{"unknown key of a feature", "event =", "evnt = 1\nevent =", "evnt"},
+	{"key in capitals", "version", "Version = 2\nversion", "Version"},
 	{"no name", `name = "x"`, "", "identifier"},
 	{"name with a comma", `name = "x"`, `name = "x,y"`, "identifier"},
 	{"version 0", "version = 1", "version = 0", "version"},

@@ -39,6 +39,7 @@ type Set struct {
 	entries  []Entry
 	pairs    *Pairs
 	columns  []Column
+	names    []string // of columns
 	index    map[string]int
 }
 
@@ -185,14 +186,8 @@ func (s *Set) About() string { return s.about }
 // Columns returns the columns of a unit in their fixed order. The caller owns the slice.
 func (s *Set) Columns() []Column { return slices.Clone(s.columns) }
 
-// Names returns the columns' names, in the same order.
-func (s *Set) Names() []string {
-	names := make([]string, len(s.columns))
-	for i, c := range s.columns {
-		names[i] = c.Name
-	}
-	return names
-}
+// Names returns the columns' names, in the same order. The caller must not change them.
+func (s *Set) Names() []string { return slices.Clip(s.names) }
 
 // Describe returns a column's subsystem and plain words; for a column that the set does not have, "other" and the name.
 func (s *Set) Describe(column string) (subsystem, words string) {
@@ -216,6 +211,12 @@ func (s *Set) TellsQueues() bool {
 // Ordered tells whether the counts depend on the order of events of different CPUs.
 func (s *Set) Ordered() bool {
 	return s.pairs != nil || slices.ContainsFunc(s.entries, func(e Entry) bool { return e.Roles != nil || e.Gap })
+}
+
+// Sequential tells whether the counts depend on what follows what, or on the time between, among the events of all CPUs: then they are to be read
+// in order.
+func (s *Set) Sequential() bool {
+	return s.pairs != nil || slices.ContainsFunc(s.entries, func(e Entry) bool { return e.Gap })
 }
 
 // Events returns the names of all events to enable, without their provider, each once: those that are counted, and those that tell

@@ -3,7 +3,9 @@ package ctf
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/virtsentry/virtsentry/lttng/ctf/ctftest"
@@ -97,3 +99,72 @@ func FuzzPackets(f *testing.F) {
 type memory struct{ *bytes.Reader }
 
 func (memory) Close() error { return nil }
+
+// FuzzTally: of any stream file, Tally and Next together count what Next alone does, and find the same defect. Bits of how say which classes are passed over
+// or stopped at.
+func FuzzTally(f *testing.F) {
+	var metadata []*Metadata
+	add := func(md *Metadata, data []byte) {
+		f.Add(byte(len(metadata)), uint64(0x1b), data)
+		metadata = append(metadata, md)
+	}
+	for _, name := range []string{"fields", "boot"} {
+		t := openAll(f, name)[0]
+		data, err := os.ReadFile(t.Streams[0].Files[0])
+		if err != nil {
+			f.Fatal(err)
+		}
+		add(t.Metadata, data[:min(len(data), 8<<10)])
+	}
+	for i := range uint64(6) {
+		r := ctftest.NewRandom(i, false)
+		md, err := ParseMetadata([]byte(r.Metadata))
+		if err != nil {
+			f.Fatal(err)
+		}
+		add(md, r.Data)
+	}
+	f.Fuzz(func(t *testing.T, which byte, how uint64, data []byte) {
+		md := metadata[int(which)%len(metadata)]
+		read := func(tally bool) (counts []uint64, at []uint64, failure string) {
+			plan := md.NewTally()
+			counts = make([]uint64, len(md.Classes))
+			column := func(class *EventClass) int {
+				return []int{class.Index, class.Index, Pass, Stop}[how>>(2*(class.Index%32))&3]
+			}
+			for _, class := range md.Classes {
+				if c := column(class); c != Stop { // which is what they are without
+					plan.Set(class, c)
+				}
+			}
+			r := newReader(&Trace{Metadata: md}, nil, 1024)
+			r.file, r.size, r.path = memory{bytes.NewReader(data)}, int64(len(data)), "memory"
+			for r.NextPacket() {
+				for stopped := false; ; {
+					if tally {
+						_, stopped = r.Tally(plan, math.MaxInt64, counts)
+					}
+					if !stopped && !r.Next() {
+						break
+					}
+					switch column(r.Class) {
+					case Stop:
+						at = append(at, r.Cycles, r.body, r.pos)
+					case Pass:
+					default:
+						counts[r.Class.Index]++
+					}
+				}
+			}
+			if r.Err() != nil {
+				failure = r.Err().Error()
+			}
+			return counts, at, failure
+		}
+		counts, at, failure := read(false)
+		gotCounts, gotAt, gotFailure := read(true)
+		if !slices.Equal(counts, gotCounts) || !slices.Equal(at, gotAt) || failure != gotFailure {
+			t.Fatalf("Tally counts %d, stops %d times and ends with %q; Next %d, %d, %q", gotCounts, len(gotAt)/3, gotFailure, counts, len(at)/3, failure)
+		}
+	})
+}

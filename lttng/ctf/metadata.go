@@ -78,7 +78,8 @@ type StreamClass struct {
 	byID   map[uint64]*EventClass
 	dense  []*EventClass // by id, for small ids
 	header headerShape
-	quick  []quick // by id, for Tally; none where it does not work
+	quick  []quick // by id: how they are gone over; none where the header is another one than LTTng's large one
+	index  int     // in Metadata.Streams
 }
 
 // Event returns the class of events with that id, nil if there is none.

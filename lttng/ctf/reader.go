@@ -1,10 +1,14 @@
 package ctf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
+	"path/filepath"
+	"sync"
 )
 
 const (
@@ -39,17 +43,22 @@ type Reader struct {
 	size  int64 // of the current file
 	next  int64 // offset of the next packet in the current file
 
-	block   int    // bytes to read at once
-	buf     []byte // holds the file's bytes from bufOff on
-	bufOff  int64
-	win     window
-	pos     uint64 // bit where the next event starts
-	body    uint64 // bit where the current event's body starts
-	clock   *Clock
-	head    header
-	values  arena // of the current event
-	context arena // of the current packet
-	err     error
+	maps     bool   // files are mapped and not copied
+	view     view   // of the current file
+	block    int    // bytes to read at once
+	buf      []byte // holds the file's bytes from bufOff on
+	bufOff   int64
+	win      window
+	content  []byte // the window's whole bytes
+	pos      uint64 // bit where the next event starts
+	body     uint64 // bit where the current event's body starts
+	clock    *Clock
+	tallies  bool // Tally has something to do in this packet
+	head     header
+	follower []uint16 // by an event's id, that of the one that came after one of it last, among those that Tally goes over
+	values   arena    // of the current event
+	context  arena    // of the current packet
+	err      error
 }
 
 // dataFile is what a Reader needs of an open file.
@@ -59,15 +68,39 @@ type dataFile interface {
 }
 
 func newReader(t *Trace, files []string, block int) *Reader {
-	return &Reader{trace: t, files: files, block: block,
+	r := &Reader{trace: t, files: files, block: block, maps: t.maps && block >= readSize,
 		win: window{slots: make([]uint64, t.Metadata.slots)}}
+	if r.maps {
+		t.mapped = append(t.mapped, r)
+	}
+	return r
 }
 
 // Err returns what ended the reading, nil at the stream's end.
 func (r *Reader) Err() error { return r.err }
 
-// Close closes the file that is open.
+// Close closes the file that is open. What was decoded is not valid any more.
 func (r *Reader) Close() error {
+	r.unmap()
+	if r.block >= readSize && cap(r.buf) > 0 && cap(r.buf) <= keptSize {
+		buf := r.buf
+		buffers.Put(&buf)
+	}
+	r.buf, r.content, r.win.buf, r.win.end, r.pos = nil, nil, nil, 0, 0
+	return r.closeFile()
+}
+
+// buffers are those of readers that were closed, for others: of a trace that is being written little is read at once, and often.
+var buffers sync.Pool // of *[]byte
+
+// leastBuffer is the size of the smallest buffer that is kept, and keptSize that of the largest.
+const (
+	leastBuffer = 64 << 10
+	keptSize    = 1 << 20
+)
+
+func (r *Reader) closeFile() error {
+	r.unmap()
 	if r.file == nil {
 		return nil
 	}
@@ -92,7 +125,7 @@ func (r *Reader) failBit(bit uint64, msg string) bool {
 // openNext goes on to the next file that is not empty.
 func (r *Reader) openNext() bool {
 	for len(r.files) > 0 {
-		if err := r.Close(); err != nil {
+		if err := r.closeFile(); err != nil {
 			r.err = fmt.Errorf("read stream: %w", err)
 			return false
 		}
@@ -112,7 +145,14 @@ func (r *Reader) openNext() bool {
 			return r.fail(0, "no regular file")
 		}
 		r.size, r.next, r.buf, r.bufOff = info.Size(), 0, r.buf[:0], 0
-		if r.size > 0 {
+		if r.trace.parts != nil {
+			part := r.trace.parts[filepath.Base(r.path)]
+			if part.From < 0 || part.To > r.size {
+				return r.fail(r.size, "file ends before byte %d, up to which it is to be read", part.To)
+			}
+			r.next, r.size = part.From, part.To
+		}
+		if r.next < r.size {
 			return true
 		}
 	}
@@ -137,6 +177,12 @@ func (r *Reader) fill(off int64, n int) bool {
 // load moves the buffer to offset off and fills it with at least n bytes, of which it
 // may hold the first already.
 func (r *Reader) load(off int64, n int) bool {
+	if r.maps {
+		if r.mapPart(off, n) {
+			return true
+		}
+		r.maps = false
+	}
 	var kept []byte
 	if have := off - r.bufOff; have >= 0 && have < int64(len(r.buf)) {
 		kept = r.buf[have:]
@@ -144,7 +190,12 @@ func (r *Reader) load(off int64, n int) bool {
 	want := int(min(max(int64(n), int64(r.block)), r.size-off))
 	buf := r.buf[:0]
 	if cap(buf) < want {
-		buf = make([]byte, 0, want)
+		if p, ok := buffers.Get().(*[]byte); ok && cap(*p) >= want {
+			buf = (*p)[:0]
+		} else {
+			least := uint(min(r.block, leastBuffer)) - 1
+			buf = make([]byte, 0, 1<<bits.Len(max(uint(want-1), least))) // not one more for each packet that is a little larger than those before
+		}
 	}
 	buf = append(buf, kept...)
 	got, err := r.file.ReadAt(buf[len(buf):want], off+int64(len(buf)))
@@ -162,6 +213,24 @@ func (r *Reader) load(off int64, n int) bool {
 // NextPacket moves on to the next packet, whether the current one was read to its
 // end or not. It returns false at the stream's end and on errors.
 func (r *Reader) NextPacket() bool {
+	if !r.nextHead() {
+		return false
+	}
+	p := &r.Packet
+	if !r.fill(p.Offset, int((p.ContentBits+7)/8)) {
+		return false
+	}
+	r.win.end = p.ContentBits
+	r.content = r.win.buf[:p.ContentBits/8]
+	r.win.steps = int(p.ContentBits) + maxSteps
+	r.pos, r.Class = p.headBits, nil
+	r.clock = p.Class.Clock
+	r.tallies = len(p.Class.quick) > 0 && r.clock != nil && r.clock.Frequency == nsPerSecond && r.clock.offsetNS >= 0
+	return true
+}
+
+// nextHead moves on to the next packet and reads its header and context only.
+func (r *Reader) nextHead() bool {
 	if r.err != nil {
 		return false
 	}
@@ -188,15 +257,7 @@ func (r *Reader) NextPacket() bool {
 		}
 		n, r.err = all, nil
 	}
-	p := &r.Packet
-	if !r.fill(off, int((p.ContentBits+7)/8)) {
-		return false
-	}
-	r.win.end = p.ContentBits
-	r.win.steps = int(p.ContentBits) + maxSteps
-	r.next = off + int64(p.PacketBits/8)
-	r.pos, r.Class = p.headBits, nil
-	r.clock = p.Class.Clock
+	r.next = off + int64(r.Packet.PacketBits/8)
 	return true
 }
 
@@ -206,6 +267,9 @@ func (r *Reader) Next() bool {
 	if r.pos >= r.win.end || r.err != nil {
 		r.Class = nil
 		return false
+	}
+	if r.nextQuick() {
+		return true
 	}
 	s := r.Packet.Class
 	pos, msg := r.win.readHeader(s, r.pos, &r.head)
@@ -230,6 +294,35 @@ func (r *Reader) Next() bool {
 		return r.failBit(pos, "event "+class.Name+" of no size")
 	}
 	r.pos = pos
+	return true
+}
+
+// nextQuick is Next for events whose layout is known beforehand; where there is anything special about one, it leaves all as it is, and Next sees to it.
+func (r *Reader) nextQuick() bool {
+	s, at := r.Packet.Class, r.pos/8
+	b := r.content[min(at, uint64(len(r.content))):]
+	if r.pos%8 != 0 || len(b) < largeHeader {
+		return false
+	}
+	id := uint64(binary.LittleEndian.Uint16(b))
+	if id >= uint64(len(s.quick)) || s.quick[id].class == nil {
+		return false
+	}
+	q := &s.quick[id]
+	end := at + uint64(q.size)
+	if q.steps != nil {
+		behind, ok := q.skip(r.content, int(end))
+		if !ok {
+			return false
+		}
+		end = uint64(behind)
+	}
+	if end > uint64(len(r.content)) {
+		return false
+	}
+	r.head.id, r.head.hasID = id, true
+	r.head.cycles = wrap(r.head.cycles, uint64(binary.LittleEndian.Uint32(b[2:])), 32)
+	r.body, r.pos, r.Class, r.Cycles = (at+largeHeader)*8, end*8, q.class, r.head.cycles
 	return true
 }
 

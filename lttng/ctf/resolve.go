@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// maxDense is the largest event id looked up in a slice; LTTng numbers from 0.
+// maxDense bounds the event ids that are looked up in a slice.
 const maxDense = 1 << 16
+
+// compact is below which ids events are looked up in slices: LTTng numbers from 0 without gaps, and no metadata shall make slices of mostly nothing.
+func (s *StreamClass) compact() uint64 { return min(maxDense, 2*uint64(len(s.Events))+16) }
 
 // finish settles everything that had to wait for the whole text.
 func (p *parser) finish() error {
@@ -35,9 +38,17 @@ func (p *parser) finish() error {
 		return err
 	}
 	sort.Slice(md.Streams, func(i, j int) bool { return md.Streams[i].ID < md.Streams[j].ID })
-	for _, s := range md.Streams {
+	for i, s := range md.Streams {
+		s.index = i
 		sort.Slice(s.Events, func(i, j int) bool { return s.Events[i].ID < s.Events[j].ID })
+		s.dense = make([]*EventClass, 0, min(len(s.Events), maxDense))
 		for _, e := range s.Events {
+			for e.ID < s.compact() && uint64(len(s.dense)) <= e.ID {
+				s.dense = append(s.dense, nil)
+			}
+			if e.ID < s.compact() {
+				s.dense[e.ID] = e
+			}
 			e.Index = len(md.Classes)
 			md.Classes = append(md.Classes, e)
 		}
@@ -69,12 +80,6 @@ func (p *parser) attachEvents() error {
 		e.Stream = s
 		s.byID[e.ID] = e
 		s.Events = append(s.Events, e)
-		if e.ID < maxDense {
-			for uint64(len(s.dense)) <= e.ID {
-				s.dense = append(s.dense, nil)
-			}
-			s.dense[e.ID] = e
-		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package ctf
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,7 +26,26 @@ type Scalar struct {
 type Selector struct {
 	class *EventClass
 	steps []selectStep
+	picks []pick // the same, if the fields' places do not depend on the data; else nil
 }
+
+// pick is a field that starts so many bytes after the event's header whatever the data.
+type pick struct {
+	at   int
+	kind pickKind
+	to   int
+}
+
+type pickKind uint8
+
+const (
+	pickText pickKind = iota
+	pick8
+	pick16
+	pick32
+	pick64
+	pickSigned32
+)
 
 // selectStep skips what lies between two chosen fields, then reads one.
 type selectStep struct {
@@ -84,7 +104,74 @@ func (c *EventClass) Select(names ...string) (*Selector, error) {
 			return nil, fmt.Errorf("event %.80q: field %.80q: %w", c.Name, name, ErrNoField)
 		}
 	}
+	s.picks = makePicks(s.steps)
 	return s, nil
+}
+
+// makePicks finds the places of fields, nil if they depend on the data or a field is of a kind that has no pick.
+func makePicks(list []selectStep) []pick {
+	var picks []pick
+	at := uint64(0)
+	for _, st := range list {
+		varied, fixed, ok := st.skip.steps()
+		if !ok || len(varied) > 0 || at+uint64(fixed) > maxStep {
+			return nil
+		}
+		at += uint64(fixed)
+		p := pick{at: int(at), to: st.to}
+		if t := st.integer; t != nil {
+			switch {
+			case t.Order != LittleEndian || t.align > 8 || t.Signed && t.Size != 32 && t.Size != 64:
+				return nil
+			case t.Size == 8:
+				p.kind = pick8
+			case t.Size == 16:
+				p.kind = pick16
+			case t.Size == 32 && t.Signed:
+				p.kind = pickSigned32
+			case t.Size == 32:
+				p.kind = pick32
+			case t.Size == 64:
+				p.kind = pick64
+			default:
+				return nil
+			}
+		}
+		picks = append(picks, p)
+	}
+	return picks
+}
+
+// pickAll reads fields of the event whose fields are b; ok is false where there is anything special about one.
+func pickAll(picks []pick, b []byte, dst []Scalar) (ok bool) {
+	for i := range picks {
+		p := &picks[i]
+		if p.at > len(b) {
+			return false
+		}
+		d, v := b[p.at:], &dst[p.to]
+		switch {
+		case p.kind == pickText:
+			n := behindZero(d, 0)
+			if n < 0 {
+				return false
+			}
+			v.Text = d[:n-1]
+		case p.kind == pick64 && len(d) >= 8:
+			v.Uint = binary.LittleEndian.Uint64(d)
+		case p.kind == pick32 && len(d) >= 4:
+			v.Uint = uint64(binary.LittleEndian.Uint32(d))
+		case p.kind == pickSigned32 && len(d) >= 4:
+			v.Uint = uint64(int32(binary.LittleEndian.Uint32(d)))
+		case p.kind == pick16 && len(d) >= 2:
+			v.Uint = uint64(binary.LittleEndian.Uint16(d))
+		case p.kind == pick8 && len(d) >= 1:
+			v.Uint = uint64(d[0])
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // Select reads the current event's chosen fields into dst, in the order of their names; dst has an element for each. The event must be
@@ -95,6 +182,9 @@ func (r *Reader) Select(s *Selector, dst []Scalar) error {
 	}
 	if r.Class != s.class {
 		return fmt.Errorf("select fields: the current event is not of class %.80q", s.class.Name)
+	}
+	if s.picks != nil && r.body%8 == 0 && pickAll(s.picks, r.win.buf[r.body/8:r.pos/8], dst) {
+		return nil
 	}
 	pos := r.body
 	for i := range s.steps {

@@ -23,22 +23,24 @@ func tally(dir string, step int64, columns func(int) int32) (got tallied) {
 		return tallied{Err: err.Error()}
 	}
 	table := make([]int32, len(tr.Metadata.Classes))
+	plan := tr.Metadata.NewTally()
 	for i := range table {
 		table[i] = columns(i)
+		plan.Set(tr.Metadata.Classes[i], int(table[i]))
 	}
 	got.Counts = make([]uint64, len(table))
 	for _, s := range tr.Streams {
 		r := s.Reader()
 		for r.NextPacket() {
 			last := int64(-1)
-			for r.Next() {
+			for at := false; at || r.Next(); {
 				if table[r.Class.Index] >= 0 {
 					got.Counts[table[r.Class.Index]]++
-				} else if table[r.Class.Index] == -1 {
+				} else if table[r.Class.Index] == Stop {
 					got.Counts[0]++ // Tally stops there
 				}
-				if last = r.Time(); step > 0 {
-					r.Tally(last+step, table, got.Counts)
+				if last, at = r.Time(), false; step > 0 {
+					_, at = r.Tally(plan, last+step, got.Counts)
 					last = r.Time()
 				}
 			}

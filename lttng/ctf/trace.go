@@ -18,7 +18,15 @@ type Trace struct {
 	Dir      string
 	Metadata *Metadata
 	Streams  []*Stream // ordered by class, instance, first packet's begin
+
+	maps   bool      // of what is in Mapped
+	mapped []*Reader // that were made there
+
+	parts map[string]Part // by file name, of a trace opened by OpenParts; nil: files are read as they are
 }
+
+// Part is what is to be read of a data file that is still being written: bytes From to To, whole packets.
+type Part struct{ From, To int64 }
 
 // Stream is one data stream: the packets of one ring buffer (LTTng: one channel on
 // one CPU), in one file or, where LTTng limits the files' size, in several.
@@ -97,15 +105,21 @@ func InFile(err error, path string) error {
 
 // OpenWith is Open with metadata parsed before: successive chunks of one session
 // repeat it.
-func OpenWith(dir string, md *Metadata) (*Trace, error) {
+func OpenWith(dir string, md *Metadata) (*Trace, error) { return OpenParts(dir, md, nil) }
+
+// OpenParts is OpenWith for some parts of data files, by their names in dir; of other files nothing is read. nil: all of all.
+func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open trace: %w", err)
 	}
-	t := &Trace{Dir: dir, Metadata: md}
+	t := &Trace{Dir: dir, Metadata: md, parts: parts}
 	var found []*Stream
 	for _, e := range entries {
 		if !e.Type().IsRegular() || e.Name() == "metadata" || e.Name()[0] == '.' {
+			continue
+		}
+		if _, wanted := parts[e.Name()]; parts != nil && !wanted {
 			continue
 		}
 		s, err := t.peek(filepath.Join(dir, e.Name()))
@@ -135,7 +149,7 @@ func OpenWith(dir string, md *Metadata) (*Trace, error) {
 func (t *Trace) peek(path string) (*Stream, error) {
 	r := newReader(t, []string{path}, peekSize)
 	defer r.Close()
-	if !r.NextPacket() {
+	if !r.nextHead() {
 		return nil, r.Err()
 	}
 	return &Stream{Class: r.Packet.Class, Instance: r.Packet.Instance, HasInstance: r.Packet.HasInstance,

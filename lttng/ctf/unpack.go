@@ -9,7 +9,7 @@ import (
 const (
 	metadataMagic      = 0x75D11D57
 	metadataHeaderSize = 37      // bytes
-	maxMetadata        = 1 << 26 // bytes of a metadata file
+	maxMetadata        = 1 << 24 // bytes of a metadata file; that of all trace points of a QEMU has a tenth
 )
 
 // MetadataText returns the plain text of a metadata file's bytes, which ParseMetadata

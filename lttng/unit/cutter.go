@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -65,6 +66,13 @@ type Cutter struct {
 	now     loss           // what touches the unit to be returned next
 	streams map[streamKey]*streamState
 	parsed  []parsedMetadata // most recently used first
+	growing metadataFile     // of the trace that ReadParts read last
+}
+
+// metadataFile is a trace's metadata file of a length, which is only ever appended to.
+type metadataFile struct {
+	path string
+	size int64
 }
 
 // streamKey identifies a data stream across chunks. A process that restarts gets a new
@@ -97,11 +105,12 @@ type parsedMetadata struct {
 	md      *ctf.Metadata
 	columns []int32 // by EventClass.Index: index into features, or one of the below
 	plans   []*plan // by EventClass.Index, for a feature set: nil where nothing is done, or where columns say that it is not looked up yet
+	tally   *ctf.Tally
 }
 
 const (
-	columnUnknown = -1 // not looked up yet
-	columnIgnored = -2 // none of the features asked for; with a feature set: looked up
+	columnUnknown = -1       // not looked up yet
+	columnIgnored = ctf.Pass // none of the features asked for; with a feature set: looked up
 )
 
 // NewCutter returns a Cutter that counts these features, or, if features is nil, every
@@ -155,6 +164,10 @@ func (c *Cutter) LastTime() (t int64, ok bool) {
 	return c.lastEnd, c.lastEnd != math.MinInt64
 }
 
+// Fail says that something was not read that ReadTrace or ReadParts would have been given: every unit that the next Advance or End concerns has Lost of at
+// least 1, as after an error of theirs.
+func (c *Cutter) Fail() { c.failed = true }
+
 // ReadTrace counts the events of all traces at or below dir, in a rotated session one
 // chunk. The error says what could not be read; what was read before it is counted.
 func (c *Cutter) ReadTrace(dir string) error {
@@ -163,7 +176,42 @@ func (c *Cutter) ReadTrace(dir string) error {
 	return err
 }
 
+// ReadParts counts the events of parts of one trace's data files, by their names in dir ([ctf.OpenParts]): those of a trace that is still being written,
+// of which each part is read once. Otherwise it is ReadTrace.
+func (c *Cutter) ReadParts(dir string, parts map[string]ctf.Part) error {
+	err := c.readParts(dir, parts)
+	c.failed = c.failed || err != nil
+	return err
+}
+
+func (c *Cutter) readParts(dir string, parts map[string]ctf.Part) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	file := metadataFile{path: filepath.Join(dir, "metadata")}
+	info, err := os.Stat(file.path)
+	if err != nil {
+		return fmt.Errorf("read metadata: %w", err)
+	}
+	if file.size = info.Size(); file != c.growing {
+		c.growing = metadataFile{}
+		t, err := c.openTrace(dir, parts)
+		if err == nil {
+			c.growing = file
+			err = c.count(t)
+		}
+		return err
+	}
+	p := c.parsed[0]
+	t, err := ctf.OpenParts(dir, p.md, parts)
+	if err != nil {
+		return err
+	}
+	return c.count(opened{t, p.columns, p.plans, p.tally})
+}
+
 func (c *Cutter) readTrace(dir string) error {
+	c.growing = metadataFile{} // c.parsed changes
 	traces, err := c.openAll(dir)
 	if err != nil {
 		return err
@@ -181,6 +229,7 @@ type opened struct {
 	*ctf.Trace
 	columns []int32
 	plans   []*plan
+	tally   *ctf.Tally
 }
 
 func (c *Cutter) openAll(dir string) ([]opened, error) {
@@ -190,7 +239,7 @@ func (c *Cutter) openAll(dir string) ([]opened, error) {
 	}
 	var traces []opened
 	for _, d := range dirs {
-		t, err := c.openTrace(d)
+		t, err := c.openTrace(d, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -205,7 +254,7 @@ func (c *Cutter) openAll(dir string) ([]opened, error) {
 	return traces, nil
 }
 
-func (c *Cutter) openTrace(dir string) (opened, error) {
+func (c *Cutter) openTrace(dir string, parts map[string]ctf.Part) (opened, error) {
 	data, err := ctf.ReadMetadataFile(dir)
 	if err != nil {
 		return opened{}, err
@@ -221,7 +270,7 @@ func (c *Cutter) openTrace(dir string) (opened, error) {
 		if err != nil {
 			return opened{}, ctf.InFile(err, filepath.Join(dir, "metadata"))
 		}
-		p := parsedMetadata{sum: sum, md: md, columns: make([]int32, len(md.Classes))}
+		p := parsedMetadata{sum: sum, md: md, columns: make([]int32, len(md.Classes)), tally: md.NewTally()}
 		for i := range p.columns {
 			p.columns[i] = columnUnknown
 		}
@@ -234,8 +283,8 @@ func (c *Cutter) openTrace(dir string) (opened, error) {
 	p := c.parsed[i]
 	copy(c.parsed[1:i+1], c.parsed[:i])
 	c.parsed[0] = p
-	t, err := ctf.OpenWith(dir, p.md)
-	return opened{t, p.columns, p.plans}, err
+	t, err := ctf.OpenParts(dir, p.md, parts)
+	return opened{t, p.columns, p.plans, p.tally}, err
 }
 
 // column returns the column of an event class seen for the first time.
@@ -297,7 +346,7 @@ func (c *Cutter) countStream(t opened, s *ctf.Stream) error {
 		if err := c.account(state, &r.Packet); err != nil {
 			return fmt.Errorf("%s: packet at byte %d: %w", r.Path(), r.Packet.Offset, err)
 		}
-		if err := c.countPacket(r, t.columns); err != nil {
+		if err := c.countPacket(r, t); err != nil {
 			return err
 		}
 	}
@@ -305,12 +354,12 @@ func (c *Cutter) countStream(t opened, s *ctf.Stream) error {
 }
 
 // countPacket counts the events of the packet that r is at.
-func (c *Cutter) countPacket(r *ctf.Reader, columns []int32) error {
+func (c *Cutter) countPacket(r *ctf.Reader, trace opened) error {
 	var counts []uint64       // of the unit that the last event was in
 	var from, to int64 = 1, 0 // that unit's interval: none yet
 	t := c.lastEnd
-	for r.Next() {
-		t = r.Time()
+	for at := false; at || r.Next(); {
+		t, at = r.Time(), false
 		if t < from || t >= to {
 			n := slot(t)
 			if n < c.next || t < c.begin {
@@ -324,23 +373,21 @@ func (c *Cutter) countPacket(r *ctf.Reader, columns []int32) error {
 			}
 			from, to = max(n*width, c.begin), n*width+width
 		}
-		col := columns[r.Class.Index]
-		if col < 0 {
-			if col == columnIgnored {
-				continue
-			}
+		col := trace.columns[r.Class.Index]
+		if col == columnUnknown {
 			col = c.column(r.Class)
-			columns[r.Class.Index] = col
-			if col < 0 {
-				continue
-			}
+			trace.columns[r.Class.Index] = col
+			trace.tally.Set(r.Class, int(col))
+		}
+		if col < 0 {
+			continue
 		}
 		if int(col) >= len(counts) {
 			counts = append(counts, make([]uint64, int(col)+1-len(counts))...)
 			c.open[slot(t)] = counts
 		}
 		counts[col]++
-		r.Tally(to, columns, counts)
+		_, at = r.Tally(trace.tally, to, counts)
 		t = r.Time()
 	}
 	c.lastEnd = max(c.lastEnd, t)

@@ -250,6 +250,29 @@ func TestErrorMarksUnits(t *testing.T) {
 	if diff := cmp.Diff([][]uint64{{20, 20, 1, 0}, {40, 10, 0, 0}}, rows(c.End(5*second))); diff != "" {
 		t.Errorf("units (-want +got):\n%s", diff)
 	}
+	c.Begin(5 * second)
+	c.Fail()
+	if diff := cmp.Diff([][]uint64{{50, 10, 1, 0}, {60, 20, 1, 0}}, rows(c.Advance(8*second))); diff != "" {
+		t.Errorf("units of which something was not read (-want +got):\n%s", diff)
+	}
+}
+
+func TestMissed(t *testing.T) {
+	c := NewCutter(nil)
+	c.Missed(second) // nothing was observed yet
+	c.Begin(0)
+	c.Advance(2 * second)
+	c.Missed(second)     // that unit was given out
+	c.Missed(5 * second) // and again, as nothing could be read meanwhile
+	c.Missed(7 * second)
+	got := rows(c.Advance(4 * second))
+	if diff := cmp.Diff([][]uint64{{20, 20, 1}}, got); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+	got = rows(c.End(12 * second))
+	if diff := cmp.Diff([][]uint64{{40, 20, 1}, {60, 20, 1}, {80, 20, 0}, {100, 20, 0}}, got); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
 }
 
 func TestExtremeTimes(t *testing.T) {

@@ -48,6 +48,7 @@ const (
 
 // device is a VirtIODevice of the traced QEMU.
 type device struct {
+	addr    uint64
 	kind    kind
 	certain certainty
 	queues  []*queue
@@ -75,7 +76,16 @@ type inventory struct {
 	devices map[uint64]*device
 	stride  int64 // 0: not known
 	packets bool  // QEMU has qemu_deliver_packet, which tells network cards
+
+	recentQueues  [recent]*queue // by place: found again without looking into the maps, from which nothing is ever taken
+	recentDevices [recent]*device
 }
+
+// recent is how many queues, and how many devices, are found at once.
+const recent = 64
+
+// recentPlace returns where something of an address is kept among the recent ones.
+func recentPlace(addr uint64) uint64 { return addr * 0x9e3779b97f4a7c15 >> 58 }
 
 func newInventory() *inventory {
 	return &inventory{queues: make(map[uint64]*queue), devices: make(map[uint64]*device)}
@@ -83,20 +93,34 @@ func newInventory() *inventory {
 
 // queue returns what is known of the queue at addr; nil if there is no room for another one.
 func (v *inventory) queue(addr uint64) *queue {
+	at := &v.recentQueues[recentPlace(addr)]
+	if *at != nil && (*at).addr == addr {
+		return *at
+	}
 	q := v.queues[addr]
 	if q == nil && len(v.queues) < maxQueues {
 		q = &queue{addr: addr, n: -1}
 		v.queues[addr] = q
+	}
+	if q != nil {
+		*at = q
 	}
 	return q
 }
 
 // device returns what is known of the device at addr; nil if there is no room for another one.
 func (v *inventory) device(addr uint64) *device {
+	at := &v.recentDevices[recentPlace(addr)]
+	if *at != nil && (*at).addr == addr {
+		return *at
+	}
 	d := v.devices[addr]
 	if d == nil && len(v.devices) < maxDevices {
-		d = &device{}
+		d = &device{addr: addr}
 		v.devices[addr] = d
+	}
+	if d != nil {
+		*at = d
 	}
 	return d
 }
@@ -262,9 +286,16 @@ func (v *inventory) filled(q *queue, length uint64) {
 	}
 }
 
+// regionPrefix is what the names begin with that kindOfRegion knows.
+const regionPrefix = "virtio-pci-"
+
 // kindOfRegion returns what device a memory region of virtio-pci is of, by its name, as "virtio-pci-common-virtio-net".
 func kindOfRegion(name []byte) kind {
-	for _, prefix := range []string{"virtio-pci-common-virtio-", "virtio-pci-notify-virtio-", "virtio-pci-notify-pio-virtio-"} {
+	name, ok := bytes.CutPrefix(name, []byte(regionPrefix))
+	if !ok {
+		return kindUnknown
+	}
+	for _, prefix := range []string{"common-virtio-", "notify-virtio-", "notify-pio-virtio-"} {
 		if rest, ok := bytes.CutPrefix(name, []byte(prefix)); ok {
 			return kindNamed(rest)
 		}

@@ -49,6 +49,14 @@ func (c *Cutter) account(s *streamState, p *ctf.Packet) error {
 	return nil
 }
 
+// Missed declares that an unknown number of events before t may never be read: all units up to then that were not returned yet are lossy. Before Begin it does
+// nothing.
+func (c *Cutter) Missed(t int64) {
+	if c.begun && t > c.next*width {
+		c.lose(c.next*width, min(t, lastSlot*width), 0)
+	}
+}
+
 // lose notes that n events, or an unknown number where n is 0, may be missing from
 // every unit that the time from..to touches.
 func (c *Cutter) lose(from, to int64, n uint64) {

@@ -86,20 +86,39 @@ type plan struct {
 	teller   teller
 	args     []int // the teller's fields
 	groups   []group
-	pair     int // index in the pairs' events, -1 for none
+	queue    int                    // the field with the queue's address that groups tell apart; -1: none does
+	byRole   [catalogue.Roles][]int // the groups that the hits in queues of a role may count in, or all hits where there is no queue
+	pair     int                    // index in the pairs' events, -1 for none
+	local    bool                   // what the event does depends on its own stream alone
+}
+
+// tally says what the plan comes to where events are only counted.
+func (pl *plan) tally(t *ctf.Tally, class *ctf.EventClass) {
+	switch {
+	case pl == nil:
+		t.Set(class, ctf.Pass)
+	case !pl.local:
+		t.Set(class, ctf.Stop)
+	case pl.teller == tellsNothing && len(pl.columns) == 1:
+		t.Set(class, pl.columns[0])
+	case pl.teller == tellsRegion && len(pl.columns) == 0:
+		t.StopWhere(class, "name", regionPrefix) // a region of another name is like any other event
+	default:
+		t.Set(class, ctf.Stop)
+	}
 }
 
 // group is an entry of the set, with its fields' places in what is selected; -1 where it has no such field.
 type group struct {
 	*catalogue.Entry
-	index                      int
-	where, queue, value, field int
-	signed                     bool
+	index               int
+	where, value, field int
+	signed              bool
 }
 
 // plan finds out what to do with an event class; nil if nothing.
 func (s *setState) plan(class *ctf.EventClass) *plan {
-	p := &plan{pair: -1}
+	p := &plan{pair: -1, queue: -1}
 	event := FeatureName(class.Name)
 	var names []string
 	place := func(name string, text bool) int {
@@ -123,15 +142,17 @@ func (s *setState) plan(class *ctf.EventClass) *plan {
 		if e.Event != event {
 			continue
 		}
-		g := group{Entry: e, index: i, queue: -1, where: place(e.WhereField, true), value: place(e.ValueField, true), field: place(e.BucketField, false)}
+		g := group{Entry: e, index: i, where: place(e.WhereField, true), value: place(e.ValueField, true), field: place(e.BucketField, false)}
+		queue := -1
 		if e.Roles != nil {
-			g.queue = place(catalogue.QueueField(event), false)
+			queue = place(catalogue.QueueField(event), false)
 		}
-		if g.where == -2 || g.value == -2 || g.field == -2 || g.queue == -2 {
+		if g.where == -2 || g.value == -2 || g.field == -2 || queue == -2 {
 			continue
 		}
+		p.queue = max(p.queue, queue)
 		g.signed = g.field >= 0 && isSigned(class, e.BucketField)
-		if g.where < 0 && g.queue < 0 && g.value < 0 && e.Buckets == nil {
+		if g.where < 0 && queue < 0 && g.value < 0 && e.Buckets == nil {
 			p.columns = append(p.columns, e.Base)
 		} else {
 			p.groups = append(p.groups, g)
@@ -155,9 +176,23 @@ func (s *setState) plan(class *ctf.EventClass) *plan {
 			p.groups, p.teller, names = nil, tellsNothing, nil
 		}
 	}
+	p.settle()
 	p.fields = len(names)
 	s.fields = make([]ctf.Scalar, max(len(s.fields), len(names)))
 	return p
+}
+
+// settle finds out what need not be found out at each hit.
+func (p *plan) settle() {
+	p.local = len(p.groups) == 0 && p.pair < 0 && p.teller.local()
+	for role := range p.byRole {
+		for i := range p.groups {
+			g, of := &p.groups[i], catalogue.Role(role)
+			if g.Roles == nil || of == catalogue.RoleUnknown || g.RoleIndex(of) >= 0 {
+				p.byRole[role] = append(p.byRole[role], i)
+			}
+		}
+	}
 }
 
 func (s *setState) planTeller(p *plan, event string, place func(string, bool) int) {
@@ -243,31 +278,31 @@ func (s *setState) begin() {
 	s.pendingKeys = 0
 }
 
-// hit counts the event that r is at into the unit's counts.
-func (s *setState) hit(p *process, pl *plan, r *ctf.Reader, near *nearby, now int64, unit int64, counts []uint64) error {
-	near.seq++
+// hit counts the event that the cursor is at into its unit. Of a local plan's event, p is not looked at.
+func (s *setState) hit(p *process, cur *cursor) error {
+	pl, counts := cur.plan, cur.at.counts
 	if counts != nil {
 		for _, col := range pl.columns {
 			counts[col]++
 		}
 	}
 	if pl.selector != nil {
-		if err := r.Select(pl.selector, s.fields); err != nil {
+		if err := cur.r.Select(pl.selector, s.fields); err != nil {
 			return err
 		}
 	}
+	if pl.local {
+		cur.near.learn(pl, s.fields)
+		return nil
+	}
 	if pl.teller != tellsNothing {
-		var args [3]ctf.Scalar
-		for i, a := range pl.args {
-			args[i] = s.fields[a]
-		}
-		p.inventory.learn(pl.teller, args[:], near, now)
+		p.inventory.learn(pl, s.fields, &cur.near, cur.time)
 	}
 	if counts == nil {
 		return nil
 	}
-	for i := range pl.groups {
-		s.hitGroup(p, &pl.groups[i], now, unit, counts)
+	if len(pl.groups) > 0 {
+		s.hitGroups(p, pl, cur)
 	}
 	if pl.pair >= 0 {
 		if pairs := s.Pairs(); p.pair >= 0 {
@@ -278,23 +313,30 @@ func (s *setState) hit(p *process, pl *plan, r *ctf.Reader, near *nearby, now in
 	return nil
 }
 
-func (s *setState) hitGroup(p *process, g *group, now, unit int64, counts []uint64) {
+func (s *setState) hitGroups(p *process, pl *plan, cur *cursor) {
+	var q *queue
+	of := catalogue.RoleUnknown
+	if pl.queue >= 0 {
+		if q = p.inventory.queue(s.fields[pl.queue].Uint); q != nil {
+			of = q.role
+		}
+	}
+	for _, i := range pl.byRole[of] {
+		s.hitGroup(p, &pl.groups[i], q, of, cur)
+	}
+}
+
+func (s *setState) hitGroup(p *process, g *group, q *queue, of catalogue.Role, cur *cursor) {
 	if g.where >= 0 && (prefixOf(s.fields[g.where].Text, g.Where) == len(g.Where)) != g.WhereNot {
 		return
 	}
 	var role, value, bucket int
-	var q *queue
-	if g.queue >= 0 {
-		of := catalogue.RoleUnknown
-		if q = p.inventory.queue(s.fields[g.queue].Uint); q != nil {
-			of = q.role
-		}
+	waits := false
+	if g.Roles != nil {
 		if role = g.RoleIndex(of); role < 0 && (of != catalogue.RoleUnknown || g.Gap) {
 			return
 		}
-		if of != catalogue.RoleUnknown || g.Gap {
-			q = nil // nothing to wait for
-		}
+		waits = q != nil && of == catalogue.RoleUnknown && !g.Gap
 	}
 	if g.value >= 0 {
 		value = prefixOf(s.fields[g.value].Text, g.Values)
@@ -303,11 +345,11 @@ func (s *setState) hitGroup(p *process, g *group, now, unit int64, counts []uint
 	case g.Gap:
 		last := &p.last[s.gapBase[g.index]+role*(len(g.Values)+1)+value]
 		before := *last
-		*last = now
+		*last = cur.time
 		if before == noTime {
 			return
 		}
-		bucket = g.Buckets.Index(uint64(max(now-before, 0)))
+		bucket = g.Buckets.Index(uint64(max(cur.time-before, 0)))
 	case g.Buckets != nil:
 		size := s.fields[g.field].Uint
 		if g.signed && int64(size) < 0 {
@@ -315,11 +357,11 @@ func (s *setState) hitGroup(p *process, g *group, now, unit int64, counts []uint
 		}
 		bucket = g.Buckets.Index(size)
 	}
-	if q != nil && s.wait(pendingKey{q, int32(g.index), int32(value), int32(bucket)}, unit) {
+	if waits && s.wait(pendingKey{q, int32(g.index), int32(value), int32(bucket)}, cur.at.slot) {
 		return
 	}
 	if role >= 0 {
-		counts[g.Column(role, value, bucket)]++
+		cur.at.counts[g.Column(role, value, bucket)]++
 	}
 }
 

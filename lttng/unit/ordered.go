@@ -1,7 +1,6 @@
 package unit
 
 import (
-	"container/heap"
 	"fmt"
 	"path/filepath"
 
@@ -12,39 +11,105 @@ import (
 type cursor struct {
 	r     *ctf.Reader
 	state *streamState
+	plan  *plan
 	time  int64
-	order int // among the trace's streams, for events of one time
+	order int   // among the trace's streams, for events of one time
+	at    place // of the event; no counts where it comes too late for its unit
 	near  nearby
 }
 
-// advance moves on to the stream's next event, accounting for the packets that are entered.
-func (c *Cutter) advance(cur *cursor) (bool, error) {
-	for !cur.r.Next() {
-		if !cur.r.NextPacket() {
-			return false, cur.r.Err()
+// place is a unit that is counted into.
+type place struct {
+	counts   []uint64
+	slot     int64
+	from, to int64 // none where they are equal
+}
+
+// advance moves on to the stream's next event whose turn must be awaited, or whose plan says more than in which columns it counts. It accounts for the packets
+// that are entered and counts the events in between: what they do does not depend on other streams.
+func (c *Cutter) advance(t opened, cur *cursor) (bool, error) {
+	for {
+		n, at := cur.r.Tally(t.tally, cur.at.to, cur.at.counts)
+		if n > 0 {
+			cur.near.seq += uint64(n)
+			c.lastEnd = max(c.lastEnd, cur.r.Time())
 		}
-		if err := c.account(cur.state, &cur.r.Packet); err != nil {
-			return false, fmt.Errorf("%s: packet at byte %d: %w", cur.r.Path(), cur.r.Packet.Offset, err)
+		if !at && !cur.r.Next() {
+			if !cur.r.NextPacket() {
+				return false, cur.r.Err()
+			}
+			if err := c.account(cur.state, &cur.r.Packet); err != nil {
+				return false, fmt.Errorf("%s: packet at byte %d: %w", cur.r.Path(), cur.r.Packet.Offset, err)
+			}
+			continue
+		}
+		cur.near.seq++
+		if err := c.place(cur); err != nil {
+			return false, err
+		}
+		class := cur.r.Class
+		cur.plan = t.plans[class.Index]
+		if cur.plan == nil && t.columns[class.Index] == columnUnknown {
+			cur.plan = c.set.plan(class)
+			t.plans[class.Index], t.columns[class.Index] = cur.plan, columnIgnored
+			cur.plan.tally(t.tally, class)
+		}
+		if cur.plan != nil && !cur.plan.local {
+			return true, nil
+		}
+		if cur.plan != nil {
+			if err := c.set.hit(nil, cur); err != nil {
+				return false, err
+			}
 		}
 	}
-	cur.time = cur.r.Time()
-	return true, nil
+}
+
+// place finds the unit that the cursor's event is in. What comes too late for its unit still tells of devices.
+func (c *Cutter) place(cur *cursor) error {
+	now := cur.r.Time()
+	cur.time = now
+	c.lastEnd = max(c.lastEnd, now)
+	if now >= cur.at.from && now < cur.at.to {
+		return nil
+	}
+	n := slot(now)
+	if n < c.next || now < c.begin {
+		c.late++
+		c.owed++
+		cur.at = place{}
+		return nil
+	}
+	counts, err := c.unit(n)
+	if err != nil {
+		return fmt.Errorf("%s: packet at byte %d: event at %d ns: %w", cur.r.Path(), cur.r.Packet.Offset, now, err)
+	}
+	cur.at = place{counts, n, max(n*width, c.begin), n*width + width}
+	return nil
 }
 
 // cursors is a heap: the earliest event first.
 type cursors []*cursor
 
-func (h cursors) Len() int { return len(h) }
-func (h cursors) Less(i, j int) bool {
+func (h cursors) less(i, j int) bool {
 	return h[i].time < h[j].time || h[i].time == h[j].time && h[i].order < h[j].order
 }
-func (h cursors) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *cursors) Push(x any)   { *h = append(*h, x.(*cursor)) }
-func (h *cursors) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
+
+// settle restores the order when element i is perhaps later than those below it.
+func (h cursors) settle(i int) {
+	for {
+		first := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(h); child++ {
+			if h.less(child, first) {
+				first = child
+			}
+		}
+		if first == i {
+			return
+		}
+		h[i], h[first] = h[first], h[i]
+		i = first
+	}
 }
 
 // limit returns the time of the second earliest event: before it the first cursor may go on alone.
@@ -65,6 +130,7 @@ func (c *Cutter) countSet(t opened) error {
 		return errNotBegun
 	}
 	p := c.set.process(filepath.Base(t.Dir), t.Metadata)
+	defer func() { clear(c.set.fields) }() // texts in it are parts of a reader's buffer
 	if c.set.Ordered() {
 		return c.countOrdered(t, p, t.Streams)
 	}
@@ -85,7 +151,7 @@ func (c *Cutter) countOrdered(t opened, p *process, streams []*ctf.Stream) error
 		}
 		cur := &cursor{r: s.Reader(), state: state, order: i}
 		defer cur.r.Close()
-		ok, err := c.advance(cur)
+		ok, err := c.advance(t, cur)
 		if err != nil {
 			return err
 		}
@@ -93,68 +159,27 @@ func (c *Cutter) countOrdered(t opened, p *process, streams []*ctf.Stream) error
 			h = append(h, cur)
 		}
 	}
-	heap.Init(&h)
-	var at place
+	for i := len(h)/2 - 1; i >= 0; i-- {
+		h.settle(i)
+	}
 	for len(h) > 0 {
 		cur, limit := h[0], h.limit()
 		for more := true; more; {
-			if err := c.hit(t, p, cur, &at); err != nil {
+			if err := c.set.hit(p, cur); err != nil {
 				return err
 			}
-			ok, err := c.advance(cur)
+			ok, err := c.advance(t, cur)
 			if err != nil {
 				return err
 			}
 			if !ok {
-				heap.Pop(&h)
+				h[0] = h[len(h)-1]
+				h = h[:len(h)-1]
 				break
 			}
 			more = cur.time < limit
 		}
-		if len(h) > 0 {
-			heap.Fix(&h, 0)
-		}
+		h.settle(0)
 	}
 	return nil
-}
-
-// place is the unit that the last event was in.
-type place struct {
-	counts   []uint64
-	slot     int64
-	from, to int64 // none yet where they are equal
-}
-
-// hit counts the event that the cursor is at. What comes too late for its unit still tells of devices.
-func (c *Cutter) hit(t opened, p *process, cur *cursor, at *place) error {
-	class := cur.r.Class
-	pl := t.plans[class.Index]
-	if pl == nil {
-		if t.columns[class.Index] == columnUnknown {
-			pl = c.set.plan(class)
-			t.plans[class.Index], t.columns[class.Index] = pl, columnIgnored
-		}
-	}
-	now := cur.time
-	c.lastEnd = max(c.lastEnd, now)
-	counts := at.counts
-	if now < at.from || now >= at.to {
-		n := slot(now)
-		if n < c.next || now < c.begin {
-			c.late++
-			c.owed++
-			counts = nil
-		} else {
-			var err error
-			if counts, err = c.unit(n); err != nil {
-				return fmt.Errorf("%s: packet at byte %d: event at %d ns: %w", cur.r.Path(), cur.r.Packet.Offset, now, err)
-			}
-			*at = place{counts, n, max(n*width, c.begin), n*width + width}
-		}
-	}
-	if pl == nil {
-		cur.near.seq++
-		return nil
-	}
-	return c.set.hit(p, pl, cur.r, &cur.near, now, at.slot, counts)
 }

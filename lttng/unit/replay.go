@@ -70,7 +70,7 @@ func (c *Cutter) whole(dir string) ([]Unit, error) {
 	}
 	c.Begin(begin)
 	for _, t := range traces {
-		if err := c.count(t); err != nil {
+		if err := t.Mapped(func() error { return c.count(t) }); err != nil {
 			return nil, err
 		}
 	}

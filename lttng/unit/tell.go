@@ -63,40 +63,54 @@ type nearby struct {
 	regionSeq   uint64
 }
 
-// learn notes what an event tells of devices. The fields are those of its teller, in that order.
-func (v *inventory) learn(t teller, f []ctf.Scalar, near *nearby, now int64) {
-	switch t {
-	case tellsAnnounced:
-		v.announced(f[0].Uint, clampInt(f[1].Uint), f[2].Uint)
-		if near.region != kindUnknown && near.regionSeq == near.seq-1 {
-			v.device(f[0].Uint).tell(near.region, byName)
-		}
-	case tellsOwner:
-		v.owned(f[0].Uint, f[1].Uint)
-	case tellsDisk:
-		v.device(f[0].Uint).tell(kindDisk, byName)
-	case tellsRNG:
-		v.device(f[0].Uint).tell(kindRNG, byName)
-	case tellsStatus:
-		// The guest's driver writes the status into a region that is named after the device, and virtio_set_status comes of it.
-		if near.region != kindUnknown && near.regionSeq == near.seq-1 && near.regionValue == f[1].Uint {
-			v.device(f[0].Uint).tell(near.region, byName)
-		}
+// local tells whether what an event tells is only for those of its own CPU that stand beside it.
+func (t teller) local() bool { return t == tellsNothing || t == tellsRegion || t == tellsSerial }
+
+// learn notes what an event with a local teller tells.
+func (near *nearby) learn(pl *plan, fields []ctf.Scalar) {
+	switch pl.teller {
 	case tellsRegion:
-		near.region, near.regionValue, near.regionSeq = kindOfRegion(f[1].Text), f[0].Uint, near.seq
-	case tellsType:
-		if k := kindOfType(f[1].Text); k != kindUnknown {
-			v.device(f[0].Uint).tell(k, byName)
-		}
-	case tellsFill:
-		if q := v.queue(f[0].Uint); q != nil {
-			v.filled(q, f[1].Uint)
-			near.filled(q, f[1].Uint, now)
-		}
-	case tellsPacket:
-		near.packet(f[0].Uint, now)
+		near.region, near.regionValue, near.regionSeq = kindOfRegion(fields[pl.args[1]].Text), fields[pl.args[0]].Uint, near.seq
 	case tellsSerial:
 		near.serialSeq = near.seq
+	}
+}
+
+// learn notes what an event tells of devices. Its teller's fields are those that the plan names, in that order.
+func (v *inventory) learn(pl *plan, fields []ctf.Scalar, near *nearby, now int64) {
+	if pl.teller.local() {
+		near.learn(pl, fields)
+		return
+	}
+	arg := func(i int) uint64 { return fields[pl.args[i]].Uint }
+	switch pl.teller {
+	case tellsAnnounced:
+		v.announced(arg(0), clampInt(arg(1)), arg(2))
+		if near.region != kindUnknown && near.regionSeq == near.seq-1 {
+			v.device(arg(0)).tell(near.region, byName)
+		}
+	case tellsOwner:
+		v.owned(arg(0), arg(1))
+	case tellsDisk:
+		v.device(arg(0)).tell(kindDisk, byName)
+	case tellsRNG:
+		v.device(arg(0)).tell(kindRNG, byName)
+	case tellsStatus:
+		// The guest's driver writes the status into a region that is named after the device, and virtio_set_status comes of it.
+		if near.region != kindUnknown && near.regionSeq == near.seq-1 && near.regionValue == arg(1) {
+			v.device(arg(0)).tell(near.region, byName)
+		}
+	case tellsType:
+		if k := kindOfType(fields[pl.args[1]].Text); k != kindUnknown {
+			v.device(arg(0)).tell(k, byName)
+		}
+	case tellsFill:
+		if q := v.queue(arg(0)); q != nil {
+			v.filled(q, arg(1))
+			near.filled(q, arg(1), now)
+		}
+	case tellsPacket:
+		near.packet(arg(0), now)
 	}
 }
 
