@@ -52,3 +52,25 @@ func TestParseHardware(t *testing.T) {
 		t.Error("garbled XML: no error")
 	}
 }
+
+// FuzzHardware takes any text for a domain's definition: it is read, or refused, and each device that is found has a name.
+func FuzzHardware(f *testing.F) {
+	f.Add(`<domain type='qemu'><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices><emulator>/usr/bin/qemu</emulator></devices></domain>`)
+	f.Add(`<domain><devices><disk type='vhostuser'><source type='unix' path='/s'/></disk><interface type='direct'><source dev='e'/><alias name=''/></interface>` +
+		`<filesystem/><hostdev mode='subsystem' type='pci'/></devices></domain>`)
+	f.Add(`<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><domain type='&b;'/>`)
+	f.Fuzz(func(t *testing.T, text string) {
+		h, err := parseHardware(text, true)
+		if err != nil {
+			return
+		}
+		if len(h.Devices) > len(text) {
+			t.Errorf("%d devices in %d bytes", len(h.Devices), len(text))
+		}
+		for _, d := range h.Devices {
+			if d.Kind == "" || d.Name == "" {
+				t.Errorf("device %+v", d)
+			}
+		}
+	})
+}

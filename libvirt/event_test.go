@@ -21,20 +21,20 @@ func TestDefined(t *testing.T) {
 	if _, err := c.conn.DomainDefineXML(dump); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Event{Kind: Defined, Domain: d}, next(t, c)); diff != "" {
+	if diff := cmp.Diff(Event{Kind: Defined, Domain: d, Detail: "updated"}, next(t, c)); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
 }
 
 func TestEventKindsHaveNames(t *testing.T) {
 	names := map[string]bool{}
-	for k := Started; k <= Defined; k++ {
+	for k := Started; k <= lastKind; k++ {
 		names[k.String()] = true
 	}
-	if len(names) != int(Defined) || names["unknown"] {
+	if len(names) != int(lastKind) || names["unknown"] {
 		t.Errorf("names of kinds of event: %v", names)
 	}
-	if got := (Defined + 1).String(); got != "unknown" {
+	if got := (lastKind + 1).String(); got != "unknown" {
 		t.Errorf("a kind that is none is %q", got)
 	}
 }

@@ -59,18 +59,19 @@ func TestLifecycle(t *testing.T) {
 	steps := []struct {
 		do   func(*golibvirt.Domain) error
 		want EventKind
+		how  string
 		then Activity
 		id   int // of the run that the event is about
 	}{
-		{(*golibvirt.Domain).Suspend, Suspended, Paused, d.ID},
-		{(*golibvirt.Domain).Resume, Resumed, Running, d.ID},
-		{(*golibvirt.Domain).Destroy, Stopped, Inactive, 0},
-		{(*golibvirt.Domain).Create, Started, Running, d.ID + 1},
+		{(*golibvirt.Domain).Suspend, Suspended, "paused", Paused, d.ID},
+		{(*golibvirt.Domain).Resume, Resumed, "unpaused", Running, d.ID},
+		{(*golibvirt.Domain).Destroy, Stopped, "destroyed", Inactive, 0},
+		{(*golibvirt.Domain).Create, Started, "booted", Running, d.ID + 1},
 	}
 	for _, s := range steps {
 		control(s.do)
 		d.ID = s.id
-		if diff := cmp.Diff(Event{Kind: s.want, Domain: d}, next(t, c)); diff != "" {
+		if diff := cmp.Diff(Event{Kind: s.want, Domain: d, Detail: s.how}, next(t, c)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", s.want, diff)
 		}
 		if a, err := c.Activity(d.UUID); err != nil || a != s.then {
@@ -155,7 +156,26 @@ func TestConnectRefused(t *testing.T) {
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`<state value="normal" since="2026-11-21T11:00:00Z" updated="2026-11-21T11:00:00Z"/>`))
 	f.Add([]byte(`<state value="x"><unit start="2026-11-21T11:00:00Z" score="NaN" p-value="1" lost="0"/></state>`))
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseState(text) })
+	f.Add([]byte(`<state value="suspect" valid-until="2026-11-21T11:00:00Z" host="&#60;"><unseen><device kind="a" name="b">why</device></unseen>` +
+		`<reason code="c">&amp;</reason><incident kind="anomaly" since="2026-11-21T11:00:00Z">x</incident><explanation><feature name="f" observed="1e300"/></explanation></state>`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := parseState(text)
+		if err != nil {
+			if !errors.Is(err, ErrGarbled) {
+				t.Fatal(err)
+			}
+			return
+		}
+		// What can be read can be written, and is the same then.
+		again, err := s.element()
+		if err != nil {
+			return // such as a year of five digits
+		}
+		back, err := parseState(again)
+		if err != nil || !back.Same(*s) {
+			t.Errorf("%s was written as %s: %v", text, again, err)
+		}
+	})
 }
 
 func TestDomains(t *testing.T) {

@@ -38,30 +38,54 @@ type Policy struct {
 // Policy reads the policy element of a domain: that of the persistent definition, or of the live one for a transient domain. Errors: ErrNoDomain;
 // ErrGarbled, with what is wrong, for an element that says anything else than the schema allows; nil, nil when there is none.
 func (c *Connection) Policy(uuid string) (*Policy, error) {
-	var text string
-	err := c.with(uuid, func(d *golibvirt.Domain) error {
-		persistent, err := d.IsPersistent()
+	text, err := c.PolicyElement(uuid)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	p, err := ParsePolicy(text)
+	if err != nil {
+		return nil, fmt.Errorf("libvirt: domain %s: read policy: %w", uuid, err)
+	}
+	return p, nil
+}
+
+// PolicyElement reads the policy element that Policy does, as it stands; empty when there is none. Errors: ErrNoDomain.
+func (c *Connection) PolicyElement(uuid string) (text string, err error) {
+	err = c.with(uuid, func(d *golibvirt.Domain) error {
+		definition, err := lasting(d)
 		if err != nil {
 			return err
-		}
-		definition := golibvirt.DOMAIN_AFFECT_LIVE
-		if persistent {
-			definition = golibvirt.DOMAIN_AFFECT_CONFIG
 		}
 		text, err = d.GetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, PolicyURI, definition)
 		return err
 	})
 	if isCode(err, golibvirt.ERR_NO_DOMAIN_METADATA) {
-		return nil, nil
+		return "", nil
 	}
 	if err != nil {
-		return nil, elementError(uuid, "read policy", err)
+		return "", elementError(uuid, "read policy", err)
 	}
-	p, err := parsePolicy(text)
+	return text, nil
+}
+
+// RestorePolicy writes a policy element, as PolicyElement has given it out, where Policy looks for one, unless there is one. Like SetState it waits for the
+// domain's modify job. Errors: ErrNoDomain.
+func (c *Connection) RestorePolicy(uuid, text string) error {
+	err := c.with(uuid, func(d *golibvirt.Domain) error {
+		definition, err := lasting(d)
+		if err != nil {
+			return err
+		}
+		_, err = d.GetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, PolicyURI, definition)
+		if !isCode(err, golibvirt.ERR_NO_DOMAIN_METADATA) {
+			return err
+		}
+		return d.SetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, text, prefix, PolicyURI, definition)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("libvirt: domain %s: read policy: %w", uuid, err)
+		return elementError(uuid, "restore policy", err)
 	}
-	return p, nil
+	return nil
 }
 
 // elementError is the error of an operation on an element of a domain that is perhaps not there.
@@ -80,8 +104,8 @@ func (e *garbledError) Error() string { return e.element + " element: " + e.why 
 // Is says that it is an ErrGarbled, for errors.Is.
 func (e *garbledError) Is(target error) bool { return target == ErrGarbled }
 
-// parsePolicy reads an element strictly: what is not known may be a mistake in writing what is, and is not passed over.
-func parsePolicy(text string) (*Policy, error) {
+// ParsePolicy reads an element strictly: what is not known may be a mistake in writing what is, and is not passed over. Errors: ErrGarbled.
+func ParsePolicy(text string) (*Policy, error) {
 	var p Policy
 	if err := p.parse(text); err != nil {
 		return nil, &garbledError{"policy", err.Error()}

@@ -78,7 +78,7 @@ func TestPolicyRoundTrip(t *testing.T) {
 		}
 		plain := policyText(want)
 		for _, text := range []string{plain, inNamespace(strings.ReplaceAll(plain, "<!-- a comment -->", ""), "policy")} {
-			got, err := parsePolicy(text)
+			got, err := ParsePolicy(text)
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
@@ -142,7 +142,7 @@ func TestPolicyRefused(t *testing.T) {
 	var documents []string
 	for _, test := range tests {
 		documents = append(documents, test.text)
-		_, err := parsePolicy(test.text)
+		_, err := ParsePolicy(test.text)
 		if !errors.Is(err, ErrGarbled) || !strings.Contains(err.Error(), test.complaint) {
 			t.Errorf("%s: %v; want a complaint with %s", test.text, err, test.complaint)
 		}
@@ -156,7 +156,7 @@ func TestPolicyRefused(t *testing.T) {
 		`<!DOCTYPE policy [<!ENTITY a "no">]><policy watch="&a;"/>`,
 		`<policy>` + strings.Repeat(" ", maxPolicy) + `</policy>`,
 	} {
-		if _, err := parsePolicy(text); !errors.Is(err, ErrGarbled) {
+		if _, err := ParsePolicy(text); !errors.Is(err, ErrGarbled) {
 			t.Errorf("%.60s: %v", text, err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestPolicyAccepted(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", documents[i], err)
 		}
-		if _, err := parsePolicy(documents[i]); err != nil {
+		if _, err := ParsePolicy(documents[i]); err != nil {
 			t.Errorf("%s: %v", documents[i], err)
 		}
 	}
@@ -266,11 +266,14 @@ func TestPolicyOfTransientDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if e := next(t, c); e.Kind != Undefined {
+		t.Errorf("event %+v; want that it is undefined", e)
+	}
 	next(t, c) // of the policy
 	if _, err := c.conn.DomainDefineXML(strings.Replace(dump, `watch="no"`, `watch="yes"`, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Event{Kind: Defined, Domain: d}, next(t, c)); diff != "" {
+	if diff := cmp.Diff(Event{Kind: Defined, Domain: d, Detail: "updated"}, next(t, c)); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
 	if p, err := c.Policy(d.UUID); err != nil || p == nil || p.Watch == nil || !*p.Watch {
@@ -283,7 +286,7 @@ func FuzzPolicy(f *testing.F) {
 	f.Add(`<virtsentry:policy xmlns:virtsentry="http://virtsentry.org/xmlns/policy/1" watch="no"><virtsentry:learning units="900" starting="90s"/></virtsentry:policy>`)
 	f.Add(`<policy><judging nu="0.05" gamma="1e-3" level=".1" window="5" alarm="3" quiet-units="15"/></policy>`)
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parsePolicy(text)
+		p, err := ParsePolicy(text)
 		if err != nil {
 			if !errors.Is(err, ErrGarbled) {
 				t.Fatal(err)

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/andybalholm/brotli"
 	"github.com/google/go-cmp/cmp"
 	golibvirt "libvirt.org/go/libvirt"
 	"pgregory.net/rapid"
@@ -23,7 +23,7 @@ const learntFrom = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
 
 func zip(t interface{ Fatal(...any) }, file []byte) []byte {
 	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
+	w := brotli.NewWriter(&b)
 	_, err := w.Write(file)
 	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
@@ -32,9 +32,9 @@ func zip(t interface{ Fatal(...any) }, file []byte) []byte {
 }
 
 // profileText is an element whose file is given in its packed form.
-func profileText(compression string, file, packed []byte) string {
-	return fmt.Sprintf(`<profile domain=%q format="2" trained="2026-11-21T11:00:00Z" units="300" updated="2026-11-21T11:00:01Z" compression=%q sha256="%x">%s</profile>`,
-		learntFrom, compression, sha256.Sum256(file), base64.StdEncoding.EncodeToString(packed))
+func profileText(file, packed []byte) string {
+	return fmt.Sprintf(`<profile domain=%q format="2" trained="2026-11-21T11:00:00Z" units="300" updated="2026-11-21T11:00:01Z" compression="br" sha256="%x">%s</profile>`,
+		learntFrom, sha256.Sum256(file), base64.StdEncoding.EncodeToString(packed))
 }
 
 func TestProfileRoundTrip(t *testing.T) {
@@ -48,6 +48,10 @@ func TestProfileRoundTrip(t *testing.T) {
 			Trained: moment.Draw(t, "trained"), Updated: moment.Draw(t, "updated"),
 			File: rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "file"),
 		}
+		key := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "key")
+		if len(key) > 0 {
+			want.Sign(key)
+		}
 		text, err := want.element()
 		if err != nil {
 			t.Fatal(err)
@@ -58,6 +62,13 @@ func TestProfileRoundTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		if got.Signed([][]byte{[]byte("another"), key}) != (len(key) > 0) {
+			t.Fatalf("signed with %q: %x", key, got.Signature)
+		}
+		got.Units++
+		if got.Signed([][]byte{key}) {
+			t.Fatal("what was changed is still signed")
 		}
 		texts = append(texts, string(text), inNamespace(string(text), "profile"))
 	})
@@ -77,7 +88,7 @@ func TestProfile(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.FixedZone("east", 3600))
 	// As large as it may be: what is random cannot be made smaller.
-	file := make([]byte, maxProfileCompressed-1<<10)
+	file := make([]byte, maxProfileContent-1<<10)
 	random := rand.NewChaCha8([32]byte{})
 	if _, err := random.Read(file); err != nil {
 		t.Fatal(err)
@@ -135,7 +146,7 @@ func TestProfile(t *testing.T) {
 func TestSetProfileRefused(t *testing.T) {
 	c := connect(t)
 	d := only(t, c)
-	random := make([]byte, maxProfileCompressed+1)
+	random := make([]byte, maxProfileContent+1)
 	if _, err := rand.NewChaCha8([32]byte{}).Read(random); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +157,7 @@ func TestSetProfileRefused(t *testing.T) {
 		complaint string
 	}{
 		"large":            {func(p *ProfileElement) { p.File = make([]byte, maxProfileFile+1) }, true, "profile file of 4194305 bytes, more than 4194304"},
-		"large compressed": {func(p *ProfileElement) { p.File = random }, true, "profile file of 262145 bytes, compressed"},
+		"large compressed": {func(p *ProfileElement) { p.File = random }, true, "profile file of 48129 bytes, compressed"},
 		"empty":            {func(p *ProfileElement) { p.File = nil }, false, "empty"},
 		"domain":           {func(p *ProfileElement) { p.Domain = "web" }, false, `"web" is no UUID`},
 		"format":           {func(p *ProfileElement) { p.Format = 0 }, false, "format: 0"},
@@ -169,7 +180,7 @@ func TestSetProfileRefused(t *testing.T) {
 func TestProfileGarbled(t *testing.T) {
 	file := []byte("profile")
 	packed := zip(t, file)
-	good := profileText("gzip", file, packed)
+	good := profileText(file, packed)
 	if _, err := parseProfile(good); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +189,6 @@ func TestProfileGarbled(t *testing.T) {
 		strings.Replace(good, "<profile ", `<profile colour="blue" `, 1),
 		strings.Replace(good, "</profile>", "\n \t</profile>", 1),
 		inNamespace(good, "profile"),
-		profileText("none", file, file),
 	} {
 		if p, err := parseProfile(text); err != nil || !bytes.Equal(p.File, file) {
 			t.Errorf("%s: %v", text, err)
@@ -193,18 +203,18 @@ func TestProfileGarbled(t *testing.T) {
 		"units":             {strings.Replace(good, `units="300"`, `units="-1"`, 1), "units: -1"},
 		"time":              {strings.Replace(good, `trained="2026`, `trained="x`, 1), "parsing time"},
 		"no time":           {strings.Replace(good, `trained=`, `trainer=`, 1), "when it was learnt"},
-		"compression":       {strings.Replace(good, "gzip", "xz", 1), `"xz" is neither`},
+		"compression":       {strings.Replace(good, "br", "xz", 1), `"xz" is not br`},
 		"no base64":         {strings.Replace(good, "</profile>", "!</profile>", 1), "base64"},
-		"no content":        {profileText("none", nil, nil), "empty"},
-		"checksum":          {profileText("gzip", []byte("another"), packed), "checksum"},
-		"no gzip":           {profileText("gzip", file, file), "EOF"},
-		"gzip cut":          {profileText("gzip", file, packed[:len(packed)-9]), "EOF"},
-		"gzip damaged":      {profileText("gzip", file, append(bytes.Clone(packed[:len(packed)-8]), make([]byte, 8)...)), "checksum"},
-		"gzip and more":     {profileText("gzip", file, append(bytes.Clone(packed), 0)), "follows"},
-		"gzip twice":        {profileText("gzip", file, append(bytes.Clone(packed), packed...)), "follows"},
-		"bomb":              {profileText("gzip", nil, zip(t, make([]byte, 64<<20))), "larger than 4194304"},
-		"large content":     {profileText("none", nil, make([]byte, maxProfileCompressed+1)), "larger than 262144"},
-		"large element":     {strings.Repeat(" ", maxProfileElement) + good, "larger than 524288"},
+		"no content":        {profileText(nil, zip(t, nil)), "empty"},
+		"checksum":          {profileText([]byte("another"), packed), "checksum"},
+		"no brotli":         {profileText(file, file), "uncompress"},
+		"brotli cut":        {profileText(file, packed[:len(packed)-2]), "uncompress"},
+		"brotli and more":   {profileText(file, append(bytes.Clone(packed), 0)), "uncompress"},
+		"signature":         {strings.Replace(good, "<profile ", `<profile signature="x" `, 1), "signature"},
+		"long signature":    {strings.Replace(good, "<profile ", `<profile signature="`+strings.Repeat("0", 66)+`" `, 1), "signature"},
+		"bomb":              {profileText(nil, zip(t, make([]byte, 64<<20))), "larger than 4194304"},
+		"large content":     {profileText(nil, make([]byte, maxProfileContent+1)), "larger than 48128"},
+		"large element":     {strings.Repeat(" ", maxProfileElement) + good, "larger than 98304"},
 		"entity unknown":    {strings.Replace(good, "</profile>", "&bomb;</profile>", 1), "entity"},
 		"not closed at all": {strings.TrimSuffix(good, "</profile>"), "EOF"},
 	}
@@ -221,7 +231,7 @@ func FuzzProfileElement(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(example))
-	f.Add(profileText("none", []byte("x"), []byte("x")))
+	f.Add(profileText([]byte("x"), zip(f, []byte("x"))))
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := parseProfile(text)
 		if err != nil {

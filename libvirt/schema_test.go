@@ -63,7 +63,7 @@ func marshal(t interface{ Fatal(...any) }, s State) string {
 }
 
 func TestSchemaExamples(t *testing.T) {
-	for _, kind := range []string{"state", "policy", "profile"} {
+	for _, kind := range []string{"state", "policy", "profile", "incidents"} {
 		text, err := os.ReadFile(filepath.Join(schemas, "examples", kind+"-1.xml"))
 		if err != nil {
 			t.Fatal(err)
@@ -75,8 +75,13 @@ func TestSchemaExamples(t *testing.T) {
 		}
 		switch kind {
 		case "policy":
-			if p, err := parsePolicy(string(text)); err != nil || p.Watch == nil || p.QuietUnits == nil {
+			if p, err := ParsePolicy(string(text)); err != nil || p.Watch == nil || p.QuietUnits == nil {
 				t.Errorf("the example was not read: %+v, %v", p, err)
+			}
+			continue
+		case "incidents":
+			if e, err := parseIncidents(string(text)); err != nil || len(e.Records) == 0 {
+				t.Errorf("the example was not read: %+v, %v", e, err)
 			}
 			continue
 		case "profile":
@@ -222,9 +227,9 @@ func TestSchemasRefuse(t *testing.T) {
 			`<policy><judging/><judging/></policy>`, `<policy><secrets/></policy>`, `<policy learn="no"/>`,
 		},
 		"profile-1.rng": {
-			profile + `compression="gzip" sha256="` + sum + `"/>`,
-			profile + `compression="gzip" sha256="` + sum + `">no base64!</profile>`,
-			profile + `compression="gzip" sha256="short">AAAA</profile>`,
+			profile + `compression="br" sha256="` + sum + `"/>`,
+			profile + `compression="br" sha256="` + sum + `">no base64!</profile>`,
+			profile + `compression="br" sha256="short">AAAA</profile>`,
 			profile + `compression="xz" sha256="` + sum + `">AAAA</profile>`,
 			profile + `sha256="` + sum + `">AAAA</profile>`,
 		},

@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,12 +11,12 @@ var errNoBuildID = errors.New("no GNU build id")
 
 // BuildID is the GNU build id of a process's executable, in hexadecimal: which build of QEMU it is (elf(5), NT_GNU_BUILD_ID).
 func (p Processes) BuildID(q Process) (string, error) {
-	f, err := elf.Open(p.proc(q.PID, "exe"))
+	e, f, err := p.executable(q)
 	if err != nil {
-		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, noProcess(err))
+		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, err)
 	}
 	defer func() { _ = f.Close() }()
-	section := f.Section(".note.gnu.build-id")
+	section := e.Section(".note.gnu.build-id")
 	if section == nil {
 		return "", fmt.Errorf("qemu: read build id of process %d: %w", q.PID, errNoBuildID)
 	}

@@ -90,10 +90,13 @@ func (p Processes) Identify(name string) (Domain, error) {
 	return Domain{UUID: uuid, Name: name}, nil
 }
 
-// Alive says whether exactly this process still runs. A zombie does not.
+// Alive says whether exactly this process still runs. A zombie does not. Where that cannot be found out, as no file can be opened, it does: it did before.
 func (p Processes) Alive(q Process) bool {
 	start, err := p.startTime(q.PID)
-	return err == nil && start == q.Start
+	if err != nil {
+		return !errors.Is(err, ErrNoProcess)
+	}
+	return start == q.Start
 }
 
 // ticks of the clock in a second, in which proc(5) counts: USER_HZ, which is 100 on every Linux that user space sees.
@@ -178,6 +181,9 @@ func parseStat(stat []byte) (state byte, start uint64, err error) {
 	const startField = 22 - 3
 	if len(fields) <= startField || len(fields[0]) != 1 {
 		return 0, 0, fmt.Errorf("stat line with %d fields after the command name", len(fields))
+	}
+	if c := fields[0][0] | 0x20; c < 'a' || c > 'z' {
+		return 0, 0, fmt.Errorf("stat line: the state is %q, no letter", fields[0])
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {

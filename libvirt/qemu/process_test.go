@@ -128,6 +128,39 @@ func TestBuildID(t *testing.T) {
 	}
 }
 
+// What a process runs is read only where nobody but root, or the caller, could have made it.
+func TestExecutableOfOthers(t *testing.T) {
+	data, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, prepare := range map[string]func(file string) error{
+		"own":              func(string) error { return nil },
+		"others may write": func(file string) error { return os.Chmod(file, 0o757) },
+		"group may write":  func(file string) error { return os.Chmod(file, 0o775) },
+		"a directory":      func(file string) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o700)) },
+		"of the guest's user": func(file string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(file, 0o777)
+			}
+			return os.Chown(file, 4321, 4321)
+		},
+	} {
+		file := filepath.Join(t.TempDir(), "qemu")
+		p := Processes{ProcDir: t.TempDir()}
+		err := errors.Join(os.WriteFile(file, data, 0o755), prepare(file), os.Mkdir(filepath.Join(p.ProcDir, "7"), 0o700),
+			os.Symlink(file, filepath.Join(p.ProcDir, "7", "exe")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, idErr := p.BuildID(Process{PID: 7})
+		_, linksErr := p.Links(Process{PID: 7}, "libc.so")
+		if refused := name != "own"; errors.Is(idErr, errNotTrusted) != refused || errors.Is(linksErr, errNotTrusted) != refused {
+			t.Errorf("%s: %v, %v", name, idErr, linksErr)
+		}
+	}
+}
+
 func TestGuestTime(t *testing.T) {
 	p := Processes{ProcDir: t.TempDir()}
 	for tid, thread := range map[string][2]string{
@@ -153,5 +186,56 @@ func TestGuestTime(t *testing.T) {
 
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte(statLine("CPU 0/KVM", "S", 99)))
-	f.Fuzz(func(_ *testing.T, stat []byte) { _, _, _ = parseStat(stat) })
+	f.Fuzz(func(t *testing.T, stat []byte) {
+		state, start, err := parseStat(stat)
+		if err == nil && !strings.Contains(string(stat), strconv.FormatUint(start, 10)) && !strings.Contains(string(stat), "0") || err == nil && state == 0 {
+			t.Errorf("%q: state %q, started at %d", stat, state, start)
+		}
+	})
+}
+
+// FuzzProcess takes any bytes for what a process shows of itself, and for its PID file: nobody but the process that was started for the domain is found.
+func FuzzProcess(f *testing.F) {
+	f.Add([]byte("4321\n"), []byte(statLine("CPU 0/KVM", "S", 99)), []byte("qemu\x00-uuid\x00"+someUUID+"\x00"), []byte("1000.00 1.0\n"))
+	f.Add([]byte("-1"), []byte(statLine("a) S (b", "Z", 1<<63)), []byte("-uuid"), []byte("NaN"))
+	f.Add([]byte("4321"), []byte("() R"), []byte("\x00\x00-uuid\x00-uuid\x00"+strings.ToUpper(someUUID)), []byte("1e400"))
+	p := Processes{RunDir: f.TempDir(), ProcDir: f.TempDir()}
+	if err := errors.Join(os.Mkdir(filepath.Join(p.RunDir, "qemu"), 0o700), os.Mkdir(filepath.Join(p.ProcDir, "4321"), 0o700)); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, pidFile, stat, cmdline, uptime []byte) {
+		for file, data := range map[string][]byte{
+			filepath.Join(p.RunDir, "qemu", "web.pid"): pidFile, filepath.Join(p.ProcDir, "uptime"): uptime,
+			filepath.Join(p.ProcDir, "4321", "stat"): stat, filepath.Join(p.ProcDir, "4321", "cmdline"): cmdline,
+		} {
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q, err := p.Find(Domain{UUID: someUUID, Name: "web"})
+		if err == nil && (q.PID != 4321 || !strings.Contains(strings.ToLower(string(cmdline)), someUUID)) {
+			t.Errorf("found %+v for arguments %q", q, cmdline)
+		}
+		if d, err := p.Identify("web"); err == nil && (!uuidForm.MatchString(d.UUID) || d.UUID != strings.ToLower(d.UUID)) {
+			t.Errorf("identified %+v", d)
+		}
+		_, _ = p.Restored(Process{PID: 4321})
+		if age, err := p.Age(q); err == nil && age < 0 {
+			t.Errorf("age %v", age)
+		}
+	})
+}
+
+// A process of which nothing can be read is not taken for one that has ended.
+func TestAliveUnknown(t *testing.T) {
+	p := Processes{ProcDir: t.TempDir()}
+	if p.Alive(Process{PID: 4321, Start: 500}) {
+		t.Error("a process that there is not")
+	}
+	if err := os.MkdirAll(filepath.Join(p.ProcDir, "4321", "stat"), 0o700); err != nil { // no file
+		t.Fatal(err)
+	}
+	if !p.Alive(Process{PID: 4321, Start: 500}) {
+		t.Error("a process whose stat cannot be read has ended")
+	}
 }
