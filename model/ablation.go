@@ -102,6 +102,7 @@ func (v *Variant) WithViews(keep func(View) bool) *Variant {
 			fewer.Views = append(fewer.Views, view)
 		}
 	}
+	fewer.shareColumns()
 	w := *v
 	w.profile, w.judge = &fewer, profileJudge{fewer.Sequence(v.alarms)}
 	return &w

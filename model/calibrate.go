@@ -30,8 +30,14 @@ import (
 // does not know the hours to come: neither estimate can promise a rate of false
 // alarms that the calibration has not seen. A [Decider] on top asks for several
 // units.
+//
+// Of the scores of a long training not all are kept, but the lowest, on which the tail rests, and of the others so many that a p-value is at most
+// 1/64 of itself too high.
 type Calibration struct {
-	Scores []float64 `json:"scores"` // ascending
+	Units  int       `json:"units"`  // that were held out
+	Scores []float64 `json:"scores"` // those that are kept, ascending: of the ranks that keptRanks gives
+
+	ranks []int32 // of Scores, from 1
 
 	knee, scale, weight, shape float64
 }
@@ -43,26 +49,75 @@ const leastTail = 1e-300
 // stray is what a single hit of what never was costs in score.
 func newCalibration(scores []float64, stray float64) Calibration {
 	slices.Sort(scores)
-	n := len(scores)
-	k := min(max(5, int(math.Sqrt(float64(n)))), n)
-	c := Calibration{Scores: scores}
-	c.knee = scores[k-1]
-	c.scale = max((c.knee-scores[(k-1)/2])/math.Ln2, stray/2)
-	c.weight = float64(k+1) / float64(n+1)
-	c.shape = float64(k) / 2
+	c := Calibration{Units: len(scores), ranks: keptRanks(len(scores))}
+	for _, rank := range c.ranks {
+		c.Scores = append(c.Scores, scores[rank-1])
+	}
+	c.prepare(stray)
 	return c
 }
 
+// finest is the share of its rank, at most, by which one score that is kept is above the one below it.
+const finest = 64
+
+// keptRanks are those of n scores in ascending order that are kept: each of the lowest, 1 to 2 finest, and the highest one.
+func keptRanks(n int) []int32 {
+	var ranks []int32
+	for rank := 1; rank < n; rank += max(1, rank/finest) {
+		ranks = append(ranks, int32(rank))
+	}
+	return append(ranks, int32(n))
+}
+
+// prepare works out what follows from Units and Scores.
+func (c *Calibration) prepare(stray float64) {
+	n := c.Units
+	k := min(max(5, int(math.Sqrt(float64(n)))), n)
+	c.knee = c.ranked(k)
+	c.scale = max((c.knee-c.ranked((k-1)/2+1))/math.Ln2, stray/2)
+	c.weight = float64(k+1) / float64(n+1)
+	c.shape = float64(k) / 2
+}
+
+// ranked is the score of a rank, or of the next one that is kept.
+func (c *Calibration) ranked(rank int) float64 {
+	at, _ := slices.BinarySearch(c.ranks, int32(rank))
+	return c.Scores[at]
+}
+
+// check verifies a calibration that came from outside, and prepares it.
+func (c *Calibration) check(stray float64) error {
+	if c.Units < 1 || c.Units > maxCalibrated {
+		return fmt.Errorf("calibrated on %d units", c.Units)
+	}
+	c.ranks = keptRanks(c.Units)
+	if len(c.Scores) != len(c.ranks) || notFinite(c.Scores) >= 0 || !slices.IsSorted(c.Scores) {
+		return fmt.Errorf("%d calibration scores of %d units, not finite, ascending, and as many as are kept", len(c.Scores), c.Units)
+	}
+	c.prepare(stray)
+	return nil
+}
+
+// maxCalibrated is more than the units of 20 years.
+const maxCalibrated = 1 << 28
+
 // PValue is the conformal p-value of a score, in [1/(n+1), 1].
 func (c *Calibration) PValue(score float64) float64 {
-	// The first place of a greater score is the number of scores ≤ score.
-	at, _ := slices.BinarySearchFunc(c.Scores, score, func(have, s float64) int {
-		if have <= s {
-			return -1
+	// The first place of a greater score: n places from at on are open, and which half of them it is takes no branch, as none could be foreseen. Of those scores
+	// that are not kept right below it, all may be as low as score.
+	at, n := 0, len(c.Scores)
+	for n > 0 {
+		half := (n + 1) / 2
+		n -= half
+		if c.Scores[at+half-1] <= score {
+			at += half
 		}
-		return 1
-	})
-	return float64(1+at) / float64(len(c.Scores)+1)
+	}
+	lower := c.Units
+	if at < len(c.ranks) {
+		lower = int(c.ranks[at]) - 1
+	}
+	return float64(1+lower) / float64(c.Units+1)
 }
 
 // Tail is the estimated probability that a normal unit scores as low as score:
@@ -91,13 +146,13 @@ func heldOut(engine Engine, rows []Row, units int, o Options) ([]float64, error)
 	}
 	for f := range o.Folds {
 		var block []Row
-		var train [][]float64
+		var train []Row
 		for _, piece := range cut {
 			part := piece[f*len(piece)/o.Folds : (f+1)*len(piece)/o.Folds]
 			block = append(block, part...)
 			for _, r := range piece {
 				if len(part) == 0 || r.Start < part[0].Start-guard || r.Start > part[len(part)-1].Start+guard {
-					train = append(train, r.Values)
+					train = append(train, r)
 				}
 			}
 		}
@@ -150,32 +205,41 @@ const (
 	scoreDigits  = 1e4
 )
 
-// fit scales rows, sums of so many units, and fits the machine around them.
-func fit(engine Engine, rows [][]float64, units int, o Options) (Scaling, Machine, error) {
-	rows = thin(rows, o.MaxRows)
-	scaling := fitScaling(rows, units)
-	scaled := scaling.applyAll(rows)
-	for _, row := range scaled {
-		for j, v := range row {
-			row[j] = math.Round(v*vectorDigits) / vectorDigits
+// fit scales rows, sums of so many units, and fits the machine around them, or around a sample ([draw]) where there are more than an engine is to be given.
+//
+// At least nu of the rows that a machine is solved on become its support vectors. Where these are more than it may keep, it
+// is solved again on a smaller sample, until they are not: so what is kept is the certified solution of a problem, and not what was left of one.
+func fit(engine Engine, rows []Row, units int, o Options) (scaling Scaling, machine Machine, err error) {
+	chosen := valuesAt(rows, draw(rows, units, o.MaxRows, o.seldom))
+	scaling = fitScaling(chosen, units)
+	if most := int(float64(o.MaxVectors) / o.Nu); len(chosen) > most {
+		chosen = valuesAt(rows, draw(rows, units, most, o.seldom))
+	}
+	for {
+		scaled := scaling.applyAll(chosen)
+		for _, row := range scaled {
+			for j, v := range row {
+				row[j] = math.Round(v*vectorDigits) / vectorDigits
+			}
 		}
+		gamma := o.Gamma
+		if gamma == 0 {
+			gamma = defaultGamma(scaled)
+		}
+		machine, err = Solve(engine, scaled, o.Nu, gamma)
+		if err != nil || len(machine.Alpha) <= o.MaxVectors {
+			return scaling, machine, err
+		}
+		fewer := min(len(chosen)*o.MaxVectors/len(machine.Alpha), len(chosen)-1)
+		chosen = valuesAt(rows, draw(rows, units, fewer, o.seldom))
 	}
-	gamma := o.Gamma
-	if gamma == 0 {
-		gamma = defaultGamma(scaled)
-	}
-	machine, err := newMachine(engine, scaled, o.Nu, gamma)
-	return scaling, machine, err
 }
 
-// thin returns at most limit of rows, evenly spread, always the same ones.
-func thin(rows [][]float64, limit int) [][]float64 {
-	if len(rows) <= limit {
-		return rows
+// valuesAt are those of the rows at places.
+func valuesAt(rows []Row, places []int) [][]float64 {
+	values := make([][]float64, len(places))
+	for i, at := range places {
+		values[i] = rows[at].Values
 	}
-	kept := make([][]float64, limit)
-	for i := range kept {
-		kept[i] = rows[i*len(rows)/limit]
-	}
-	return kept
+	return values
 }

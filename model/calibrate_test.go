@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -209,6 +210,47 @@ func TestPieces(t *testing.T) {
 		}
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%s: pieces of %v units, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// Of many scores some are kept, and say nearly what all would: never that a unit is more improbable than it is.
+func TestFewerScores(t *testing.T) {
+	for _, n := range []int{1, 2, 100, 2 * finest, 2*finest + 1, 5000, 200_000} {
+		scores := make([]float64, n)
+		random := rand.New(rand.NewPCG(uint64(n), 0))
+		for i := range scores {
+			scores[i] = random.NormFloat64()
+		}
+		all := slices.Sorted(slices.Values(scores))
+		c := newCalibration(scores, 1)
+		if most := 2*finest + 2 + int(finest*math.Log(max(1, float64(n)/finest))); len(c.Scores) > most {
+			t.Errorf("%d of %d scores are kept", len(c.Scores), n)
+		}
+		if kept := len(c.Scores); n <= 2*finest && kept != n {
+			t.Errorf("%d of %d scores are kept", kept, n)
+		}
+		for range 1000 {
+			s := 1.5 * random.NormFloat64()
+			at, _ := slices.BinarySearch(all, s)
+			want := float64(1+at) / float64(n+1)
+			if got := c.PValue(s); got < want || got > want*(1+1./finest)+1e-12 {
+				t.Fatalf("%d scores: p-value of %v is %v, of all %v", n, s, got, want)
+			}
+		}
+		var read Calibration
+		read.Units, read.Scores = c.Units, c.Scores
+		if err := read.check(1); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, read, cmp.AllowUnexported(Calibration{})); diff != "" {
+			t.Error(diff)
+		}
+		read.Units++
+		if n <= finest { // of more, the next one may be between two that are kept
+			if err := read.check(1); err == nil {
+				t.Error("a score less than there are units is taken")
+			}
 		}
 	}
 }

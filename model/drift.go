@@ -37,7 +37,7 @@ type Drift struct {
 // NewDrift returns a watch over the units that a profile judges.
 func NewDrift(p *Profile) *Drift {
 	return &Drift{
-		calibrated: float64(len(p.Views[0].Calibration.Scores)),
+		calibrated: float64(p.Views[0].Calibration.Units),
 		recent:     batches{size: driftBatch},
 		all:        batches{size: driftBatch, grows: true},
 	}

@@ -20,7 +20,7 @@ func (p *pvalues) next(moved float64) float64 {
 
 func newWatch(calibrated int) *Drift {
 	p := &Profile{Views: make([]View, 1)}
-	p.Views[0].Calibration.Scores = make([]float64, calibrated)
+	p.Views[0].Calibration = newCalibration(make([]float64, calibrated), 1)
 	return NewDrift(p)
 }
 

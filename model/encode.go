@@ -22,7 +22,7 @@ import (
 const (
 	magic = "virtsentry-profile"
 	// FormatVersion is the version of the file format written and understood.
-	FormatVersion = 3
+	FormatVersion = 5
 	// MaxFileBytes is the size that no profile file may exceed.
 	MaxFileBytes = 16 << 20
 	maxHeader    = 160
@@ -30,7 +30,7 @@ const (
 
 // Encode returns p as the content of a profile file.
 func (p *Profile) Encode() ([]byte, error) {
-	body, err := json.MarshalIndent(p, "", " ")
+	body, err := json.Marshal(p) // without indentation, which would double it
 	if err != nil {
 		return nil, fmt.Errorf("encode profile: %w", err)
 	}

@@ -20,11 +20,11 @@ var update = flag.Bool("update", false, "write golden files anew")
 
 const golden = "testdata/golden.profile"
 
-var ignorePrepared = cmpopts.IgnoreUnexported(Profile{}, Scaling{}, Machine{}, Calibration{})
+var ignorePrepared = cmpopts.IgnoreUnexported(Profile{}, View{}, Scaling{}, Machine{}, Calibration{})
 
 // sealed gives a body a right header.
 func sealed(body string) []byte {
-	return fmt.Appendf(nil, "virtsentry-profile 3 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
+	return fmt.Appendf(nil, "virtsentry-profile 5 sha256 %s %d\n%s", digest([]byte(body)), len(body), body)
 }
 
 func TestEncodeRoundTrip(t *testing.T) {
@@ -77,8 +77,8 @@ func TestGolden(t *testing.T) {
 		score     float64
 		anomalous bool
 	}{
-		{[]float64{200, 50, 0, 0, 40, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, 0.464072404034, false},
-		{[]float64{200, 50, 0, 0, 900, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, -382.155454694, true},
+		{[]float64{200, 50, 0, 0, 40, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, 0.464134295164, false},
+		{[]float64{200, 50, 0, 0, 900, 35, 300, 280, 12, 3, 90, 0, 1000, 25}, -382.156051486, true},
 	} {
 		v, err := p.Judge(tc.values)
 		if err != nil || v.Anomalous != tc.anomalous || math.Abs(v.Score-tc.score) > 1e-8 {
@@ -138,9 +138,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"something else", []byte("svm_type one_class\n"), ErrFormat},
 		{"no version", []byte("virtsentry-profile\n"), ErrFormat},
 		{"older", []byte("virtsentry-profile 1 sha256 0 3\n{}\n"), ErrVersion},
-		{"newer", []byte("virtsentry-profile 4 some other header\n{}"), ErrVersion},
-		{"strange header", []byte("virtsentry-profile 3 md5 x 2\n{}"), ErrFormat},
-		{"endless header", bytes.Repeat([]byte("virtsentry-profile 3 "), 100), ErrFormat},
+		{"newer", []byte("virtsentry-profile 6 some other header\n{}"), ErrVersion},
+		{"strange header", []byte("virtsentry-profile 5 md5 x 2\n{}"), ErrFormat},
+		{"endless header", bytes.Repeat([]byte("virtsentry-profile 5 "), 100), ErrFormat},
 		{"longer than said", append(bytes.Clone(data), ' '), ErrFormat},
 		{"too large", make([]byte, MaxFileBytes+1), ErrTooLarge},
 		{"no JSON", sealed("hello"), ErrInvalid},
@@ -151,17 +151,17 @@ func TestDecodeRefuses(t *testing.T) {
 		{"fingerprint not printable", replace(`"ust"`, `"\u001b[2J"`), ErrInvalid},
 		{"devices not sorted", replace(`"virtio-blk-pci"`, `"z"`), ErrInvalid},
 		{"engine not printable", replace(`"smo"`, `"\u0007"`), ErrInvalid},
-		{"failure not printable", replace(`"engine": "smo"`, `"engine": "smo", "failed": {"engine": "x", "reason": "\n"}`), ErrInvalid},
+		{"failure not printable", replace(`"engine":"smo"`, `"engine":"smo","failed":{"engine":"x","reason":"\n"}`), ErrInvalid},
 		{"unknown field", replace(`"catalogue"`, `"colour": 1, "catalogue"`), ErrInvalid},
 		{"feature twice", replace(`"tick"`, `"timer"`), ErrInvalid},
 		{"feature missing", replace(`"tick",`, ``), ErrInvalid},
-		{"range upside down", replace(`"high": 200`, `"high": 100`), ErrInvalid},
-		{"level", replace(`"level": 0.002`, `"level": 2`), ErrInvalid},
-		{"units", replace(`"units": 40`, `"units": 0`), ErrInvalid},
-		{"nu", replace(`"nu": 0.05`, `"nu": 0.06`), ErrInvalid},
-		{"rows", replace(`"rows": 40`, `"rows": 41`), ErrInvalid},
-		{"gamma", replace(`"gamma": `, `"gamma": -`), ErrInvalid},
-		{"offset", replace(`"rho": `, `"rho": 1`), ErrInvalid},
+		{"range upside down", replace(`"high":200`, `"high":100`), ErrInvalid},
+		{"level", replace(`"level":0.002`, `"level":2`), ErrInvalid},
+		{"units", replace(`"units":40`, `"units":0`), ErrInvalid},
+		{"nu", replace(`"nu":0.05`, `"nu":0.06`), ErrInvalid},
+		{"rows", replace(`"rows":40`, `"rows":41`), ErrInvalid},
+		{"gamma", replace(`"gamma":`, `"gamma":-`), ErrInvalid},
+		{"offset", replace(`"rho":`, `"rho":1`), ErrInvalid},
 	} {
 		if _, err := Decode(bytes.NewReader(tc.data)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v", tc.name, err)
@@ -243,7 +243,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p.Views[0].Calibration.Scores = p.Views[0].Calibration.Scores[:6]
+	p.Views[0].Calibration = newCalibration(p.Views[0].Calibration.Scores[:6], 1)
 	data, err := p.Encode()
 	if err != nil {
 		f.Fatal(err)

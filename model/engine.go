@@ -70,6 +70,23 @@ type Solution struct {
 	Failed *Failure
 }
 
+// alphaDigits is to what part of 1 coefficients are told; a hundredth of what tolerances are.
+const alphaDigits = 1e8
+
+// round leaves out what of the coefficients tells nothing and takes room. Rows of which nothing is left are no support vectors.
+func (s *Solution) round() {
+	if len(s.Index) != len(s.Alpha) {
+		return // the certificate says what is wrong
+	}
+	index, alpha := make([]int, 0, len(s.Index)), make([]float64, 0, len(s.Alpha))
+	for k, a := range s.Alpha {
+		if a = math.Round(a*alphaDigits) / alphaDigits; a != 0 {
+			index, alpha = append(index, s.Index[k]), append(alpha, a)
+		}
+	}
+	s.Index, s.Alpha = index, alpha
+}
+
 // Certificate is the outcome of our own check of a solution.
 type Certificate struct {
 	// Rows is the number of rows that the machine was solved on.
@@ -116,11 +133,12 @@ func Certify(x [][]float64, nu, gamma float64, s Solution) (Certificate, error) 
 	if err != nil {
 		return cert, err
 	}
+	distances := make([]float64, len(vectors))
 	for i, row := range x {
-		g := 0.0
 		for k, v := range vectors {
-			g += s.Alpha[k] * math.Exp(-gamma*squaredDistance(row, v))
+			distances[k] = squaredDistance(row, v)
 		}
+		g := kernelSum(s.Alpha, distances, gamma, 0)
 		cert.Residual = max(cert.Residual, violation(alpha[i], g-s.Rho))
 	}
 	return cert, checkResidual(cert.Residual)

@@ -42,7 +42,7 @@ func Converge(engine Engine, d Dataset, options Options) (Convergence, error) {
 	if err != nil {
 		return Convergence{}, err
 	}
-	trimmed, err := trim(engine, d.Rows, o)
+	trimmed, seldom, err := trim(engine, d.Rows, o)
 	var far *FarOutError
 	switch {
 	case errors.As(err, &far):
@@ -51,6 +51,7 @@ func Converge(engine Engine, d Dataset, options Options) (Convergence, error) {
 		return Convergence{}, fmt.Errorf("train: %w", err)
 	}
 	rows := Training{Trimmed: trimmed}.Learnt(d.Rows)
+	o.seldom = seldom
 	earlier := len(rows) * 2 / 3
 	c := Convergence{Learnt: earlier}
 	view, err := newView(engine, rows[:earlier], 1, nil, nil, o)

@@ -84,13 +84,13 @@ func (p *Profile) explain(view int, sums []float64) []Contribution {
 	for j, name := range p.Features {
 		list[j] = Contribution{
 			Feature: name, Units: v.Units, Observed: sums[j],
-			Deviation: residual(sums[j], v.Scaling.Rare) - v.Scaling.none,
+			Deviation: v.Scaling.rare.residual(sums[j]) - v.Scaling.none,
 		}
 	}
 	for k, j := range v.Scaling.Columns {
 		u := v.Usual[k]
 		list[j].Typical, list[j].UsualLow, list[j].UsualHigh = u.Typical, u.Low, u.High
-		list[j].Deviation = (residual(sums[j], v.Scaling.Mean[k]) - v.Scaling.Center[k]) / u.Spread
+		list[j].Deviation = (v.Scaling.expected[k].residual(sums[j]) - v.Scaling.Center[k]) / u.Spread
 	}
 	v.share(list, sums)
 	slices.SortStableFunc(list, func(a, b Contribution) int {

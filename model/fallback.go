@@ -28,25 +28,34 @@ func (f Fallback) Name() string {
 // OneClass implements Engine. The error wraps [ErrProblem] for what is no problem, or
 // [ErrUnsolved] and both engines' errors.
 func (f Fallback) OneClass(x [][]float64, nu, gamma float64) (Solution, error) {
-	s, _, first := solve(f.First, x, nu, gamma)
-	if first == nil || errors.Is(first, ErrProblem) {
-		return s, first
-	}
-	s, _, second := solve(f.Second, x, nu, gamma)
-	if second != nil {
-		return Solution{}, fmt.Errorf("%w: %s: %w; %s: %w", ErrUnsolved, f.First.Name(), first, f.Second.Name(), second)
-	}
-	s.Failed = &Failure{Engine: f.First.Name(), Reason: printable(first.Error())}
-	return s, nil
+	s, _, err := f.solve(x, nu, gamma)
+	return s, err
 }
 
-// solve has the engine solve a problem and certifies the solution, in which it puts
-// the engine's name.
+// solve is OneClass, with the certificate.
+func (f Fallback) solve(x [][]float64, nu, gamma float64) (Solution, Certificate, error) {
+	s, cert, first := solve(f.First, x, nu, gamma)
+	if first == nil || errors.Is(first, ErrProblem) {
+		return s, cert, first
+	}
+	s, cert, second := solve(f.Second, x, nu, gamma)
+	if second != nil {
+		return Solution{}, Certificate{}, fmt.Errorf("%w: %s: %w; %s: %w", ErrUnsolved, f.First.Name(), first, f.Second.Name(), second)
+	}
+	s.Failed = &Failure{Engine: f.First.Name(), Reason: printable(first.Error())}
+	return s, cert, nil
+}
+
+// solve has the engine solve a problem, rounds the solution, in which it puts the engine's name, and certifies it.
 func solve(engine Engine, x [][]float64, nu, gamma float64) (Solution, Certificate, error) {
+	if f, ok := engine.(Fallback); ok {
+		return f.solve(x, nu, gamma) // which is certified already
+	}
 	s, err := engine.OneClass(x, nu, gamma)
 	if err != nil {
 		return Solution{}, Certificate{}, err
 	}
+	s.round()
 	cert, err := Certify(x, nu, gamma, s)
 	if err != nil {
 		return Solution{}, Certificate{}, err

@@ -2,8 +2,10 @@ package model
 
 import (
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // octaves groups features for a coarser look: buckets of one octave become one column, what is no bucket stays
@@ -32,6 +34,31 @@ func octaves(features []string) [][]int {
 		return nil
 	}
 	return groups
+}
+
+// grouped are the features of a profile with their octaves.
+type grouped struct {
+	features []string
+	groups   [][]int
+	group    []int32 // of each feature
+}
+
+// lastGrouped are those of the newest profile: a host's profiles mostly have the same, and hold them only once so.
+var lastGrouped atomic.Pointer[grouped]
+
+// share works out the groups of the profile's features, or takes over those of another profile with the same features, and these themselves.
+func (p *Profile) share() {
+	last := lastGrouped.Load()
+	if last == nil || !slices.Equal(last.features, p.Features) {
+		last = &grouped{features: p.Features, groups: octaves(p.Features), group: make([]int32, len(p.Features))}
+		for g, members := range last.groups {
+			for _, j := range members {
+				last.group[j] = int32(g)
+			}
+		}
+		lastGrouped.Store(last)
+	}
+	p.Features, p.groups, p.group = last.features, last.groups, last.group
 }
 
 // octaveOf is what all buckets of a feature in one octave have in common.

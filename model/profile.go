@@ -49,6 +49,7 @@ type Profile struct {
 	Views []View `json:"views"`
 
 	groups [][]int // of the features, for the views by octaves
+	group  []int32 // of each feature, if there are any
 }
 
 // Machine is that of single units, feature by feature.
@@ -61,6 +62,16 @@ func (p *Profile) SupportVectors() int {
 		n += len(p.Views[i].Machine.Alpha)
 	}
 	return n
+}
+
+// WithoutLastView returns the profile without its last view, which is the coarsest look at the longest time, or at the last source; nil when it has one only.
+func (p *Profile) WithoutLastView() *Profile {
+	if len(p.Views) < 2 {
+		return nil
+	}
+	fewer := *p
+	fewer.Views = p.Views[:len(p.Views)-1]
+	return &fewer
 }
 
 // Usual is the usual range of each feature in a single unit.
@@ -128,7 +139,7 @@ func (p *Profile) check() error {
 	if err := p.Fingerprint.check(); err != nil {
 		return err
 	}
-	p.groups = octaves(p.Features)
+	p.share()
 	return p.checkViews()
 }
 
@@ -173,6 +184,7 @@ func (p *Profile) checkViews() error {
 			return fmt.Errorf("view %d: %w", i, err)
 		}
 	}
+	p.shareColumns()
 	if len(p.Views) == 0 {
 		return errors.New("no views")
 	}

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -45,9 +49,15 @@ type Scaling struct {
 	Direction [][]float64 `json:"direction"` // over the frequent columns: orthogonal, of length 1
 	Factor    []float64   `json:"factor"`    // one for each direction, > 0
 
+	rare     expected   // Rare
+	expected []expected // Mean
+
 	rest []int     // the columns that are not in Columns
+	odd  hits      // the same
 	none float64   // residual of 0 hits of those
-	few  []float64 // what 0 hits, 1 hit and so on of each of Columns come to before whitening: most counts are small
+	few  []float64 // what no hits of each of Columns come to before whitening, then 1 hit of each, and so on: most counts are small
+
+	whitening blas64.General // what Direction and Factor do to the frequent columns; none where these are too many or have no directions
 }
 
 // fewHits is how many counts of each column are worked out beforehand.
@@ -68,7 +78,7 @@ func fitScaling(rows [][]float64, units int) Scaling {
 		}
 	}
 	// Half a hit more than was seen, in one unit more: what was never seen is expected, if seldom.
-	expected := func(sum float64) float64 { return (sum + w/2) / (n + w) }
+	expected := func(sum float64) float64 { return significant((sum + w/2) / (n + w)) }
 	s.Rare = expected(0)
 	for _, often := range []bool{true, false} {
 		for j, sum := range sums {
@@ -78,14 +88,18 @@ func fitScaling(rows [][]float64, units int) Scaling {
 			}
 		}
 	}
+	s.expect()
 	u := make([][]float64, len(rows))
 	s.Center = make([]float64, len(s.Columns))
 	for i, r := range rows {
 		u[i] = make([]float64, len(s.Columns))
 		for k, j := range s.Columns {
-			u[i][k] = residual(r[j], s.Mean[k])
+			u[i][k] = s.expected[k].residual(r[j])
 			s.Center[k] += u[i][k] / n
 		}
+	}
+	for k, c := range s.Center {
+		s.Center[k] = significant(c)
 	}
 	s.Spread = make([]float64, len(s.Columns))
 	for k, mean := range s.Mean {
@@ -96,7 +110,7 @@ func fitScaling(rows [][]float64, units int) Scaling {
 		}
 		s.Spread[k] = 1
 		if mean < frequent {
-			s.Spread[k] = max(1, math.Sqrt(square/n))
+			s.Spread[k] = max(1, significant(math.Sqrt(square/n)))
 		}
 	}
 	s.fitDirections(u, units)
@@ -116,12 +130,47 @@ func (s *Scaling) prepare(columns int) {
 			s.rest = append(s.rest, j)
 		}
 	}
-	s.none = residual(0, s.Rare)
+	s.odd = hitsAt(s.rest, columns)
+	s.expect()
+	s.none = s.rare.residual(0)
 	s.few = make([]float64, 0, len(s.Columns)*fewHits)
-	for k := range s.Columns {
-		for hits := range fewHits {
+	for hits := range fewHits {
+		for k := range s.Columns {
 			s.few = append(s.few, s.spread(float64(hits), k))
 		}
+	}
+	s.prepareWhitening()
+}
+
+// mostWhitened is the number of frequent columns up to which whitening is prepared: that takes its third power of time, and its square of room.
+const mostWhitened = 256
+
+// prepareWhitening joins the steps along all directions, one after another as they are told to so many digits only, into one.
+func (s *Scaling) prepareWhitening() {
+	dim := s.frequentColumns()
+	s.whitening = blas64.General{}
+	if len(s.Direction) == 0 || dim > mostWhitened {
+		return
+	}
+	w := blas64.General{Rows: dim, Cols: dim, Stride: dim, Data: make([]float64, dim*dim)}
+	for k := range dim {
+		w.Data[k*dim+k] = 1
+	}
+	before := blas64.Vector{N: dim, Inc: 1, Data: make([]float64, dim)}
+	for k, d := range s.Direction {
+		along := blas64.Vector{N: dim, Inc: 1, Data: d}
+		blas64.Gemv(blas.Trans, 1, w, along, 0, before)
+		blas64.Ger(s.Factor[k]-1, along, before, w)
+	}
+	s.whitening = w
+}
+
+// expect prepares what residuals need.
+func (s *Scaling) expect() {
+	s.rare = expect(s.Rare)
+	s.expected = make([]expected, len(s.Mean))
+	for k, mean := range s.Mean {
+		s.expected[k] = expect(mean)
 	}
 }
 
@@ -129,6 +178,7 @@ func (s *Scaling) prepare(columns int) {
 func (s *Scaling) limit(in []bool) {
 	if in != nil {
 		s.rest = slices.DeleteFunc(s.rest, func(j int) bool { return !in[j] })
+		s.odd = hitsAt(s.rest, len(in))
 	}
 }
 
@@ -183,10 +233,27 @@ func (s *Scaling) fitDirections(u [][]float64, units int) {
 	if !ok {
 		return
 	}
+	for _, d := range directions {
+		for j, x := range d {
+			d[j] = math.Round(x*directionDigits) / directionDigits
+		}
+	}
 	s.Direction = directions
 	for _, v := range variance {
-		s.Factor = append(s.Factor, 1/math.Sqrt(max(v, leastVariance)))
+		s.Factor = append(s.Factor, significant(1/math.Sqrt(max(v, leastVariance))))
 	}
+}
+
+// directionDigits is to what part of 1 directions are told: their lengths are still 1 to a millionth.
+const directionDigits = 1e8
+
+// significant is v as six digits tell it. More say nothing, and would take most of a profile's room.
+func significant(v float64) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
+	if err != nil {
+		return v
+	}
+	return short
 }
 
 // meanOf is the mean of rows.
@@ -227,37 +294,59 @@ func principal(rows [][]float64, mean []float64) (directions [][]float64, ok boo
 
 // spread is a count of one of Columns before whitening.
 func (s *Scaling) spread(count float64, k int) float64 {
-	return (residual(count, s.Mean[k]) - s.Center[k]) / s.Spread[k]
+	return (s.expected[k].residual(count) - s.Center[k]) / s.Spread[k]
 }
 
 // apply writes the scaled values into dst, which has length size.
 func (s *Scaling) apply(dst, counts []float64) {
-	dst = dst[:len(s.Columns)+1]
-	for k, j := range s.Columns {
-		if n := counts[j]; n >= 0 && n < fewHits && n == math.Trunc(n) {
-			dst[k] = s.few[k*fewHits+int(n)]
-		} else {
-			dst[k] = s.spread(n, k)
-		}
-	}
+	s.applyIn(dst, counts, make([]float64, len(s.Columns)))
+}
+
+// applyIn is apply without garbage. room has a place for each of Columns.
+func (s *Scaling) applyIn(dst, counts, room []float64) {
+	s.plain(dst, counts)
 	strange := 0.0
 	for _, j := range s.rest {
 		if v := counts[j]; v > 0 {
-			d := residual(v, s.Rare) - s.none
-			strange += d * d
+			strange += s.strange(v)
 		}
 	}
 	dst[len(s.Columns)] = math.Sqrt(strange)
+	s.whiten(dst, room)
+}
+
+// strange is the square of what a count of a column comes to that had no hit in training.
+func (s *Scaling) strange(count float64) float64 {
+	d := s.rare.residual(count) - s.none
+	return d * d
+}
+
+// plain writes what the counts of Columns come to before whitening into dst.
+func (s *Scaling) plain(dst, counts []float64) {
+	n := len(s.Columns)
+	dst = dst[:n]
+	for k, j := range s.Columns {
+		x := counts[j]
+		if hits := int(x); uint(hits) < fewHits && float64(hits) == x {
+			dst[k] = s.few[hits*n+k]
+		} else {
+			dst[k] = s.spread(x, k)
+		}
+	}
+}
+
+// whiten whitens what stands in z. room has a place for each of Columns.
+func (s *Scaling) whiten(z, room []float64) {
+	if dim := s.whitening.Rows; dim > 0 {
+		u := blas64.Vector{N: dim, Inc: 1, Data: room[:dim]}
+		copy(u.Data, z)
+		blas64.Gemv(blas.NoTrans, 1, s.whitening, u, 0, blas64.Vector{N: dim, Inc: 1, Data: z[:dim]})
+		return
+	}
 	// The directions are orthogonal, so that one after another is as good as all at once.
 	for k, d := range s.Direction {
-		along := 0.0
-		for j, x := range dst[:len(d)] {
-			along += x * d[j]
-		}
-		along *= 1 - s.Factor[k]
-		for j, x := range d {
-			dst[j] -= along * x
-		}
+		u := z[:len(d)]
+		floats.AddScaled(u, (s.Factor[k]-1)*floats.Dot(u, d), d)
 	}
 }
 
@@ -266,9 +355,10 @@ func (s *Scaling) applyAll(rows [][]float64) [][]float64 {
 	size := s.size()
 	flat := make([]float64, len(rows)*size)
 	scaled := make([][]float64, len(rows))
+	room := make([]float64, len(s.Columns))
 	for i, r := range rows {
 		scaled[i] = flat[i*size : (i+1)*size : (i+1)*size]
-		s.apply(scaled[i], r)
+		s.applyIn(scaled[i], r, room)
 	}
 	return scaled
 }
@@ -294,7 +384,7 @@ func (s *Scaling) counts(z []float64, columns int) []float64 {
 }
 
 // stray is how far a single hit in a column without any in training is from having none.
-func (s *Scaling) stray() float64 { return residual(1, s.Rare) - residual(0, s.Rare) }
+func (s *Scaling) stray() float64 { return s.rare.residual(1) - s.none }
 
 // defaultGamma is the kernel's width for scaled rows when none is asked for:
 // 1/V with V the rows' total variance (the sum over columns), at least 1. Two

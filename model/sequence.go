@@ -30,22 +30,35 @@ const leaveOut = 0.05
 // Sequence is not safe for concurrent use.
 type Sequence struct {
 	profile *Profile
-	level   []float64   // of each view
-	last    int64       // start of the newest unit
-	past    []Row       // units in a row up to the newest, at most as many as the longest window; the newest is last
-	score   []float64   // of each of past by itself
-	spare   []Row       // rows to be used again
-	base    []int       // for each view, the one of as many units that looks at all features by themselves
-	sums    [][]float64 // of each view of several units, feature by feature: those of its window, or of past while that is shorter
+	level   []float64 // of each view
+	last    int64     // start of the newest unit
+	past    []kept    // units in a row up to the newest, at most as many as the longest window; the newest is last
+	spare   []kept    // to be used again
+	longest int       // units of the longest window
+	base    []int     // for each view, the one of as many units that looks at all features by themselves
+	least   []float64 // for each view, the least evidence that it can tell
+	near    []int     // for each view, the support vector that was the nearest when it looked last
+	view    int       // that found the newest unit least probable
+	sights  []*sight  // of each view, shared by those of as many units: the newest unit, or sums of its window, or of past while that is shorter
+	without []*sight  // the same without the oddest unit in it
 	z       []float64
-	coarse  []float64
-	without []float64
+}
+
+// kept is a unit that windows have in them.
+type kept struct {
+	values []float64
+	hits   hits
+	score  float64 // by itself
 }
 
 // Sequence returns a judge of units to come, given the false alarms a day that are accepted (0: [AlarmsPerDay]).
 func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 	setDefault(&alarmsPerDay, AlarmsPerDay)
-	s := &Sequence{profile: p, level: make([]float64, len(p.Views)), base: make([]int, len(p.Views)), sums: make([][]float64, len(p.Views))}
+	n := len(p.Views)
+	s := &Sequence{
+		profile: p, level: make([]float64, n), base: make([]int, n), near: make([]int, n), least: make([]float64, n), longest: 1,
+		sights: p.newSights(), without: p.newSights(),
+	}
 	single := 0.0
 	for i := range p.Views {
 		if p.Views[i].Units == 1 {
@@ -66,20 +79,26 @@ func (p *Profile) Sequence(alarmsPerDay float64) *Sequence {
 	for i := range p.Views {
 		units := p.Views[i].Units
 		s.base[i] = slices.IndexFunc(p.Views, func(v View) bool { return v.Units == units })
-		if units > 1 && s.base[i] == i {
-			s.sums[i] = make([]float64, len(p.Features))
+		s.longest = max(s.longest, units)
+		s.least[i] = math.Log(leastTail / s.level[i])
+		if s.base[i] == i && units > 1 {
+			for _, g := range []*sight{s.sights[i], s.without[i]} {
+				g.fine.values, g.fine.hits = make([]float64, len(p.Features)), makeHits(len(p.Features))
+			}
 		}
 	}
-	s.z, s.without = make([]float64, size), make([]float64, len(p.Features))
+	s.z = make([]float64, size)
 	return s
 }
 
 // Forget has the next unit judged by itself, as one that does not follow on those before.
 func (s *Sequence) Forget() {
 	s.spare = append(s.spare, s.past...)
-	s.past, s.score = s.past[:0], s.score[:0]
-	for _, sums := range s.sums {
-		clear(sums)
+	s.past = s.past[:0]
+	for i := range s.profile.Views {
+		if s.base[i] == i && s.profile.Views[i].Units > 1 {
+			clear(s.sights[i].fine.values)
+		}
 	}
 }
 
@@ -101,13 +120,17 @@ func (s *Sequence) Judge(start int64, values []float64, lossy []Columns) (Verdic
 		s.Forget()
 	}
 	s.last = start
-	v := s.profile.judgeAlone(s, values)
-	s.keep(start, values, v.Score)
-	for i := range s.profile.Views {
+	s.keep(values)
+	v := s.judgeAlone()
+	s.past[len(s.past)-1].score = v.Score
+	for k := range s.profile.Views {
+		// The others have less to say after the one that had most to say of the unit before.
+		i := (s.view + k) % len(s.profile.Views)
 		if n := s.profile.Views[i].Units; n > 1 && n <= len(s.past) {
 			s.window(i, &v)
 		}
 	}
+	s.view = v.view
 	return s.finish(v), nil
 }
 
@@ -118,16 +141,15 @@ func (s *Sequence) judgeLossy(values []float64, lossy []Columns) (Verdict, error
 	if err != nil {
 		return Verdict{}, err
 	}
-	v := s.profile.judgeFine(s.z, completed)
+	z, room := s.profile.Views[0].scale(s.z, completed)
+	v := s.profile.judgeFine(z, room)
 	v.evidence = math.Log(s.profile.Views[0].Calibration.Tail(v.Score) / s.level[0])
 	for i := range s.profile.Views {
 		view := &s.profile.Views[i]
 		if view.Units > 1 || view.Octaves || view.Part == "" || s.profile.loses(view.Part, lossy) {
 			continue
 		}
-		if evidence := math.Log(s.tail(view, values) / s.level[i]); evidence < v.evidence {
-			v.evidence, v.view = evidence, i
-		}
+		v.hear(i, math.Log(view.Calibration.Tail(view.score(s.z, values))/s.level[i]))
 	}
 	return s.finish(v), nil
 }
@@ -141,72 +163,100 @@ func (s *Sequence) finish(v Verdict) Verdict {
 	return v
 }
 
-// keep remembers a unit.
-func (s *Sequence) keep(start int64, values []float64, score float64) {
-	longest := 1
-	for i := range s.profile.Views {
-		units := s.profile.Views[i].Units
-		longest = max(longest, units)
-		sums := s.sums[i]
-		if sums == nil {
-			continue
-		}
-		if len(s.past) < units {
-			for j, x := range values {
-				sums[j] += min(x, mostSummed)
-			}
-			continue
-		}
-		for j, x := range s.past[len(s.past)-units].Values {
-			sums[j] += min(values[j], mostSummed) - min(x, mostSummed)
-		}
-	}
-	var row Row
+// keep remembers a unit, and has all views look at what is up to it.
+func (s *Sequence) keep(values []float64) {
+	var unit kept
 	switch {
-	case len(s.past) >= longest:
-		row = s.past[0]
-		copy(s.past, s.past[1:])
-		copy(s.score, s.score[1:])
-		s.past, s.score = s.past[:len(s.past)-1], s.score[:len(s.score)-1]
+	case len(s.past) >= s.longest:
+		unit = s.past[0] // no view has it in its window any more, once it is taken from the sums below
 	case len(s.spare) > 0:
-		row = s.spare[len(s.spare)-1]
+		unit = s.spare[len(s.spare)-1]
 		s.spare = s.spare[:len(s.spare)-1]
+	default:
+		unit.hits = makeHits(len(values))
 	}
-	row.Start, row.Values = start, append(row.Values[:0], values...)
-	s.past, s.score = append(s.past, row), append(s.score, score)
+	for i := range s.profile.Views {
+		if units := s.profile.Views[i].Units; units > 1 && s.base[i] == i && len(s.past) >= units {
+			s.sights[i].take(&s.past[len(s.past)-units])
+		}
+	}
+	if len(s.past) >= s.longest {
+		copy(s.past, s.past[1:])
+		s.past = s.past[:len(s.past)-1]
+	}
+	unit.values = append(unit.values[:0], values...)
+	unit.hits.read(values)
+	s.past = append(s.past, unit)
+	for i := range s.profile.Views {
+		if s.base[i] != i {
+			continue
+		}
+		g, units := s.sights[i], s.profile.Views[i].Units
+		if g.changed(); units == 1 {
+			g.fine.values, g.fine.hits = unit.values, unit.hits
+			continue
+		}
+		g.add(&unit)
+		clear(g.fine.hits)
+		for _, k := range s.past[max(0, len(s.past)-units):] {
+			for w, word := range k.hits {
+				g.fine.hits[w] |= word
+			}
+		}
+	}
+	for _, g := range s.without {
+		g.missing = -1
+	}
 }
 
 // window looks at the newest units through a view of several.
 func (s *Sequence) window(i int, v *Verdict) {
 	view := &s.profile.Views[i]
-	from := len(s.past) - view.Units
-	sums := s.sums[s.base[i]]
-	tail := s.tail(view, sums)
+	g := s.sights[i]
+	tail, ok := s.tailUnder(i, g, v)
+	if !ok {
+		return
+	}
 	if tail <= leaveOut {
-		odd := from
-		for k := from; k < len(s.past); k++ {
-			if s.score[k] < s.score[odd] {
+		odd := len(s.past) - view.Units
+		for k := odd; k < len(s.past); k++ {
+			if s.past[k].score < s.past[odd].score {
 				odd = k
 			}
 		}
-		stretch := float64(view.Units) / float64(view.Units-1)
-		for j, x := range s.past[odd].Values {
-			s.without[j] = (sums[j] - min(x, mostSummed)) * stretch
+		s.without[i].leave(odd, &s.past[odd], g, float64(view.Units)/float64(view.Units-1))
+		without, ok := s.tailUnder(i, s.without[i], v)
+		if !ok {
+			return
 		}
-		tail = max(tail, s.tail(view, s.without))
+		tail = max(tail, without)
 	}
-	if evidence := math.Log(tail / s.level[i]); evidence < v.evidence {
-		v.evidence, v.view = evidence, i
+	v.hear(i, math.Log(tail/s.level[i]))
+}
+
+// hear takes what a view says; of two that say the same the first one of the profile counts.
+func (v *Verdict) hear(view int, evidence float64) {
+	if evidence < v.evidence || evidence == v.evidence && view < v.view {
+		v.evidence, v.view = evidence, view
 	}
 }
 
-// tail is how improbable sums are in a view.
-func (s *Sequence) tail(view *View, sums []float64) float64 {
-	if view.Octaves {
-		s.coarse = gather(s.coarse, s.profile.groups, sums)
-		sums = s.coarse
+// tailUnder is how improbable a sight is in a view. ok is false where that is no news beside v, which mostly shows without a look at each support
+// vector.
+func (s *Sequence) tailUnder(i int, g *sight, v *Verdict) (tail float64, ok bool) {
+	if s.least[i] > v.evidence || s.least[i] == v.evidence && i >= v.view {
+		return 0, false
 	}
-	return view.Calibration.Tail(view.score(s.z, sums))
+	view := &s.profile.Views[i]
+	most := s.level[i] * math.Exp(v.evidence) * (1 + 1e-9) // so that rounding hides none that says the same
+	z, room := s.profile.see(view, g.of(s.profile, view), s.z)
+	if view.Calibration.Tail(view.Machine.leastScore(z, s.near[i])) > most {
+		return 0, false
+	}
+	score, nearest := view.Machine.scoreNear(z, room)
+	s.near[i] = nearest
+	tail = view.Calibration.Tail(score)
+	return tail, tail <= most
 }
 
 // Judge gives the verdict on one unit's counts, in the order of Features, by itself. The
@@ -215,10 +265,10 @@ func (p *Profile) Judge(values []float64) (Verdict, error) {
 	return p.Sequence(0).Judge(0, values, nil)
 }
 
-// judgeFine judges a unit feature by feature.
-func (p *Profile) judgeFine(z, values []float64) Verdict {
+// judgeFine judges a unit feature by feature, as it is scaled. room has a place for each support vector.
+func (p *Profile) judgeFine(scaled, room []float64) Verdict {
 	view := &p.Views[0]
-	score := view.score(z, values)
+	score := view.Machine.scoreIn(scaled, room)
 	return Verdict{
 		Decision: view.Machine.Rho * math.Expm1(score),
 		Score:    score,
@@ -226,16 +276,17 @@ func (p *Profile) judgeFine(z, values []float64) Verdict {
 	}
 }
 
-// judgeAlone judges a unit by itself through all views of single ones.
-func (p *Profile) judgeAlone(s *Sequence, values []float64) Verdict {
-	v := p.judgeFine(s.z, values)
+// judgeAlone judges the newest unit by itself through all views of single ones.
+func (s *Sequence) judgeAlone() Verdict {
+	p, g := s.profile, s.sights[0]
+	v := p.judgeFine(p.see(&p.Views[0], &g.fine, s.z))
 	v.evidence = math.Log(p.Views[0].Calibration.Tail(v.Score) / s.level[0])
 	for i := 1; i < len(p.Views); i++ {
 		if p.Views[i].Units != 1 {
 			continue
 		}
-		if evidence := math.Log(s.tail(&p.Views[i], values) / s.level[i]); evidence < v.evidence {
-			v.evidence, v.view = evidence, i
+		if tail, ok := s.tailUnder(i, g, &v); ok {
+			v.hear(i, math.Log(tail/s.level[i]))
 		}
 	}
 	return v
@@ -247,7 +298,7 @@ func (p *Profile) judgeAlone(s *Sequence, values []float64) Verdict {
 func (s *Sequence) Explain(v Verdict, values []float64) []Contribution {
 	fine := s.base[v.view]
 	if s.profile.Views[fine].Units > 1 {
-		values = s.sums[fine]
+		values = s.sights[fine].fine.values
 	}
 	return s.profile.explain(fine, values)
 }

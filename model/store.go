@@ -19,6 +19,7 @@ const (
 	suffix         = ".profile"
 	suffixPrevious = ".profile.prev"
 	suffixTemp     = ".profile.tmp"
+	suffixDamaged  = ".profile.damaged"
 )
 
 // Store keeps one profile file for each domain in a directory, and the one before
@@ -109,7 +110,8 @@ func cause(err error) error {
 
 // Save makes p the profile of its domain, atomically and durably: after a crash
 // there is either the old file or the new one. The old one is kept for
-// [Store.Rollback].
+// [Store.Rollback]; one that is damaged is kept apart, under the same name with
+// ".damaged", and the one before it stays for the rollback.
 func (s *Store) Save(p *Profile) error { return s.SaveWithUnits(p, nil) }
 
 // save writes the files whose names begin with base; beside holds those that are kept beside the profile, by their suffixes.
@@ -145,13 +147,30 @@ func replace(base string, data []byte) error {
 	if err := writeDurably(base+suffixTemp, data); err != nil {
 		return err
 	}
-	if err := keepPrevious(base); err != nil {
+	keep := keepPrevious
+	if _, err := readProfile(base+suffix, filepath.Base(base)); damaged(err) {
+		keep = putAside
+	}
+	if err := keep(base); err != nil {
 		return errors.Join(err, os.Remove(base+suffixTemp))
 	}
 	if err := os.Rename(base+suffixTemp, base+suffix); err != nil {
 		return errors.Join(err, os.Remove(base+suffixTemp))
 	}
 	return nil
+}
+
+// damaged says whether an error of readProfile is that the file can never be used. One of another version can, by another release.
+func damaged(err error) bool {
+	return slices.ContainsFunc([]error{ErrFormat, ErrChecksum, ErrTooLarge, ErrInvalid, ErrOtherDomain}, func(is error) bool { return errors.Is(err, is) })
+}
+
+// putAside gives what is in the current file's place, and no profile, a name that nobody reads it by. The one before it goes.
+func putAside(base string) error {
+	if err := os.Remove(base + suffixDamaged); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(base+suffix, base+suffixDamaged)
 }
 
 // keepPrevious makes the current file, if any, also the previous one, without a
@@ -260,7 +279,7 @@ func (s *Store) Remove(uuid string) error {
 	defer s.mu.Unlock()
 	base := strings.TrimSuffix(path, suffix)
 	files, failed := besideFiles(base)
-	for _, end := range []string{suffix, suffixPrevious, suffixTemp, suffixPrevious + ".tmp"} {
+	for _, end := range []string{suffix, suffixPrevious, suffixTemp, suffixPrevious + ".tmp", suffixDamaged} {
 		files = append(files, base+end)
 	}
 	for _, file := range files {

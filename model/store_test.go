@@ -113,6 +113,38 @@ func TestStoreDamaged(t *testing.T) {
 	}
 }
 
+// What is no profile does not become the one to roll back to, whatever stands in the file's place.
+func TestSaveOverDamaged(t *testing.T) {
+	for what, put := range map[string]func(path string) error{
+		"cut":         func(path string) error { return os.Truncate(path, 50) },
+		"a directory": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		dir := t.TempDir()
+		s := NewStore(dir)
+		path := filepath.Join(dir, testUUID+".profile")
+		for n := range 4 {
+			p, _ := trained(t, uint64(n), 40+n)
+			if n >= 2 { // twice, as the name may be taken
+				if err := put(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Save(p); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		if names := listDir(t, dir); !slices.Equal(names, []string{testUUID + ".profile", testUUID + ".profile.damaged", testUUID + ".profile.prev"}) {
+			t.Errorf("%s: files %v", what, names)
+		}
+		if p, err := s.Rollback(testUUID); err != nil || p.Training.Units != 40 {
+			t.Errorf("%s: rolled back to %+v, %v; want the last that was whole before", what, p, err)
+		}
+		if err := s.Remove(testUUID); err != nil || len(listDir(t, dir)) != 0 {
+			t.Errorf("%s: after remove: %v, %v", what, listDir(t, dir), err)
+		}
+	}
+}
+
 func TestStoreRefuses(t *testing.T) {
 	dir := t.TempDir()
 	s := NewStore(dir)

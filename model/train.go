@@ -49,9 +49,12 @@ type Options struct {
 	Trim float64
 	// Convergence is what [Converge] has found, for the record; nil: nothing.
 	Convergence *Convergence
-	// MaxRows is the most units that an engine is given at once; of more, an even
-	// choice is made. Default 4096.
+	// MaxRows is the most units that an engine is given at once; of more, a sample in blocks is drawn. Default 4096.
 	MaxRows int
+	// MaxVectors is the most support vectors that a machine keeps; one that has more is learnt from fewer units. Default 512.
+	MaxVectors int
+
+	seldom map[int64]bool // starts of units that every sample has
 }
 
 // minUnits is the least that any Options may ask for: two blocks of some size.
@@ -65,6 +68,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Folds, 5)
 	setDefault(&o.MinUnits, 30)
 	setDefault(&o.MaxRows, 4096)
+	setDefault(&o.MaxVectors, 512)
 	setDefault(&o.Guard, 1)
 	o.Guard = max(o.Guard, 0)
 	switch {
@@ -76,8 +80,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("train: level %v is not in (0, 1)", o.Level)
 	case o.Folds < 2 || o.Folds > minUnits:
 		return o, fmt.Errorf("train: %d folds, want 2 to %d", o.Folds, minUnits)
-	case o.MinUnits < minUnits || o.MaxRows < minUnits:
-		return o, fmt.Errorf("train: fewer than %d units allowed", minUnits)
+	case min(o.MinUnits, o.MaxRows, o.MaxVectors) < minUnits:
+		return o, fmt.Errorf("train: fewer than %d units or support vectors allowed", minUnits)
 	case !(o.Trim >= 0 && o.Trim < 0.5):
 		return o, fmt.Errorf("train: up to a share of %v of the units left out, want less than half", o.Trim)
 	case o.Dropped < 0:
@@ -128,12 +132,13 @@ func Train(engine Engine, d Dataset, options Options) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	trimmed, err := trim(engine, d.Rows, o)
+	trimmed, seldom, err := trim(engine, d.Rows, o)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	from, to := d.Rows[0].Start, d.Rows[len(d.Rows)-1].Start+int64(Width)
 	d.Rows = Training{Trimmed: trimmed}.Learnt(d.Rows)
+	o.seldom = seldom
 	views, err := views(engine, d, o)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)

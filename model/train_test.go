@@ -342,7 +342,7 @@ func BenchmarkJudgeFar(b *testing.B) {
 	scaling := p.Views[0].Scaling
 	z := make([]float64, scaling.size())
 	scaling.apply(z, values)
-	if s := p.Machine().kernelSum(z); s > 0 {
+	if s := p.Machine().kernelSum(z, make([]float64, len(p.Machine().Alpha))); s > 0 {
 		b.Fatalf("not far: %v", s)
 	}
 	b.ReportAllocs()

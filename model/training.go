@@ -14,15 +14,21 @@ import (
 // The units that a profile was learnt from are kept beside it, in a file whose name
 // holds the beginning of the profile's checksum: UUID.CHECKSUM.units. So the file belongs to
 // that very profile, and the one rename that puts a profile in force, or back in force, also does so with its units. The
-// same goes for the first one of a chain of profiles that were each relearnt from the one before: UUID.CHECKSUM.first.
+// same goes for the first one of a chain of profiles that were each relearnt from the one before, UUID.CHECKSUM.first, and for what is sent
+// along where the domain goes, UUID.CHECKSUM.travel.
 const (
-	suffixUnits = ".units"
-	suffixFirst = ".first"
+	suffixUnits  = ".units"
+	suffixFirst  = ".first"
+	suffixTravel = ".travel"
 	// checksumDigits of a profile's checksum stand in the name.
 	checksumDigits = 16
 	// MaxUnitsBytes is the size that no file of units may exceed.
 	MaxUnitsBytes = 64 << 20
+	// MaxTravelBytes is the size that no file of what is sent along may exceed.
+	MaxTravelBytes = 1 << 20
 )
+
+var besideSuffixes = []string{suffixUnits, suffixFirst, suffixTravel}
 
 // SaveWithUnits is [Store.Save] of a profile with the units that it was learnt from, in a form
 // that the store does not look into.
@@ -81,6 +87,37 @@ func (s *Store) Units(p *Profile) ([]byte, error) {
 	return units, nil
 }
 
+// Travel reads what SaveTravel has kept of a profile of the store. Errors are a *[ProfileError], which wraps [fs.ErrNotExist] if nothing is kept.
+func (s *Store) Travel(p *Profile) ([]byte, error) {
+	path, content, err := s.beside(p, suffixTravel, MaxTravelBytes)
+	if err != nil {
+		return nil, &ProfileError{Op: "read what is sent along of", Path: path, Err: err}
+	}
+	return content, nil
+}
+
+// SaveTravel keeps what is sent along of a profile of the store where its domain goes, in a form that the store does not look into. It lasts as
+// long as the profile is kept.
+func (s *Store) SaveTravel(p *Profile, content []byte) error {
+	path, err := s.Path(p.Domain.UUID)
+	if err != nil {
+		return &ProfileError{Op: "save", Path: s.dir, Err: err}
+	}
+	file, err := p.Encode()
+	if err == nil && len(content) > MaxTravelBytes {
+		err = fmt.Errorf("%w: %d bytes to be sent along", ErrTooLarge, len(content))
+	}
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		err = writeDurably(besidePath(strings.TrimSuffix(path, suffix), suffixTravel, file), content)
+	}
+	if err != nil {
+		return &ProfileError{Op: "save what is sent along of", Path: path, Err: cause(err)}
+	}
+	return nil
+}
+
 // beside reads a file that is kept beside a profile, of so many bytes at most, and says which file is meant.
 func (s *Store) beside(p *Profile, suffixOf string, most int64) (path string, data []byte, err error) {
 	path, err = s.Path(p.Domain.UUID)
@@ -112,7 +149,9 @@ func sweepBeside(base string) error {
 	for _, end := range []string{suffix, suffixPrevious} {
 		data, err := readFile(base+end, MaxFileBytes)
 		if err == nil {
-			kept = append(kept, besidePath(base, suffixUnits, data), besidePath(base, suffixFirst, data))
+			for _, end := range besideSuffixes {
+				kept = append(kept, besidePath(base, end, data))
+			}
 		}
 	}
 	files, err := besideFiles(base)
@@ -136,7 +175,8 @@ func besideFiles(base string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, filepath.Base(base)+".") && (strings.HasSuffix(name, suffixUnits) || strings.HasSuffix(name, suffixFirst)) {
+		ends := func(end string) bool { return strings.HasSuffix(name, end) }
+		if strings.HasPrefix(name, filepath.Base(base)+".") && slices.ContainsFunc(besideSuffixes, ends) {
 			files = append(files, filepath.Join(filepath.Dir(base), name))
 		}
 	}

@@ -30,6 +30,8 @@ const (
 	// strayFar is the least distance of a far score, in costs of a single hit of what never was: a guest whose units
 	// are all the same has no spread.
 	strayFar = 10
+	// seldomOut is how many spreads under the median a score is that a sample should know more of.
+	seldomOut = 10
 	// trimReach is how far apart in units far ones are that belong to one span.
 	trimReach = 5
 	// trimLeast is the number of far units that make a span.
@@ -124,28 +126,25 @@ func TrainTrimmed(engine Engine, d Dataset, o Options) (*Profile, error) {
 	return profile, err
 }
 
-// trim finds the spans of rows that are to be left out. The error is a *[FarOutError], or an engine's.
-func trim(engine Engine, rows []Row, o Options) ([]Span, error) {
+// trim finds the spans of rows that are to be left out, and the starts of those of which samples should know more (see [draw]). The error is a
+// *[FarOutError], or an engine's.
+func trim(engine Engine, rows []Row, o Options) (left []Span, seldom map[int64]bool, err error) {
 	if o.Trim <= 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	scores, stray, err := distant(engine, rows, o)
+	scores, limit, seldom, err := distant(engine, rows, o)
 	if err != nil {
-		return nil, fmt.Errorf("look for units that stand far out: %w", err)
+		return nil, nil, fmt.Errorf("look for units that stand far out: %w", err)
 	}
-	sorted := slices.Sorted(slices.Values(scores))
-	n := len(sorted)
-	median, quartile := sorted[n/2], sorted[n/4]
-	limit := median - max(farOut*(median-quartile), strayFar*stray)
 	spans := farSpans(rows, func(i int) bool { return scores[i] < limit })
 	units := Training{Trimmed: spans}.TrimmedUnits()
-	if float64(units) > o.Trim*float64(n) || len(spans) > MaxTrimmed {
+	if float64(units) > o.Trim*float64(len(rows)) || len(spans) > MaxTrimmed {
 		last := spans[len(spans)-1]
 		spans = spans[:min(len(spans), MaxTrimmed)]
 		spans[len(spans)-1] = last
-		return nil, &FarOutError{Units: units, Of: n, Share: o.Trim, Spans: spans}
+		return nil, nil, &FarOutError{Units: units, Of: len(rows), Share: o.Trim, Spans: spans}
 	}
-	return spans, nil
+	return spans, seldom, nil
 }
 
 // farSpans groups the far ones of rows.
@@ -174,37 +173,66 @@ func farSpans(rows []Row, far func(i int) bool) []Span {
 	return spans
 }
 
-// distant scores single units by machines that learnt from none near them, and tells the largest cost of a
-// single hit of what never was. Of a unit's scores with either set of blocks the lower one counts.
-func distant(engine Engine, rows []Row, o Options) (scores []float64, stray float64, err error) {
-	n := len(rows)
-	scores = make([]float64, n)
+// distant scores single units by machines that learnt from none near them, and tells under which score one is far. Of a unit's scores with
+// either set of blocks the lower one counts. Where machines learn from samples, it also tells the starts of units that these should have.
+func distant(engine Engine, rows []Row, o Options) (scores []float64, limit float64, seldom map[int64]bool, err error) {
+	n, stray := len(rows), 0.0 // the largest cost of a single hit of what never was
+	scores, seldom = make([]float64, n), map[int64]bool{}
 	for i := range scores {
 		scores[i] = math.Inf(1)
 	}
 	for half := range 2 {
 		for b := range trimBlocks {
 			from, to := (2*b+half)*n/(2*trimBlocks), min((2*b+half+2)*n/(2*trimBlocks), n)
-			var train [][]float64
-			for i, r := range rows {
-				if i < from-o.Guard || i >= to+o.Guard {
-					train = append(train, r.Values)
-				}
-			}
+			train := slices.Concat(rows[:max(from-o.Guard, 0)], rows[min(to+o.Guard, n):])
 			if len(train) < 2 {
-				return nil, 0, &TooFewError{Have: len(train), Need: 2}
+				return nil, 0, nil, &TooFewError{Have: len(train), Need: 2}
 			}
-			scaling, machine, err := fit(engine, train, 1, o)
+			view, err := coarseView(engine, train, o, seldom)
 			if err != nil {
-				return nil, 0, err
+				return nil, 0, nil, err
 			}
-			view := View{Scaling: scaling, Machine: machine}
 			stray = max(stray, view.strayCost())
-			z := make([]float64, view.room())
-			for i, r := range rows[from:to] {
-				scores[from+i] = min(scores[from+i], view.score(z, r.Values))
+			for i, s := range view.scores(rows[from:to]) {
+				scores[from+i] = min(scores[from+i], s)
 			}
 		}
 	}
-	return scores, stray, nil
+	return scores, farUnder(scores, farOut, stray), seldom, nil
+}
+
+// coarseView learns from rows, to score units that are not among them. A sample of rows may lack what happened seldom, and the other time that would vouch for
+// what happens twice: what the rows have that is far out from the sample goes into another one, and into seldom.
+func coarseView(engine Engine, rows []Row, o Options, seldom map[int64]bool) (v View, err error) {
+	if v.Scaling, v.Machine, err = fit(engine, rows, 1, o); err != nil || len(rows) <= o.MaxRows {
+		return v, err
+	}
+	scores := v.scores(rows)
+	limit := farUnder(scores, seldomOut, v.strayCost())
+	o.seldom = map[int64]bool{}
+	for i, r := range rows {
+		if scores[i] < limit {
+			o.seldom[r.Start], seldom[r.Start] = true, true
+		}
+	}
+	if len(o.seldom) > 0 {
+		v.Scaling, v.Machine, err = fit(engine, rows, 1, o)
+	}
+	return v, err
+}
+
+// scores are those of rows.
+func (v *View) scores(rows []Row) []float64 {
+	scores, z := make([]float64, len(rows)), make([]float64, v.room())
+	for i, r := range rows {
+		scores[i] = v.score(z, r.Values)
+	}
+	return scores
+}
+
+// farUnder is the score that is so many spreads under the median.
+func farUnder(scores []float64, spreads, stray float64) float64 {
+	sorted := slices.Sorted(slices.Values(scores))
+	median, quartile := sorted[len(sorted)/2], sorted[len(sorted)/4]
+	return median - max(spreads*(median-quartile), strayFar*stray)
 }

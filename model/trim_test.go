@@ -123,7 +123,7 @@ func TestTrimLeavesNormalUnits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if spans, err := trim(smo{}, d.Rows, o); err != nil || len(spans) > 0 {
+		if spans, _, err := trim(smo{}, d.Rows, o); err != nil || len(spans) > 0 {
 			t.Errorf("%s: %v, %v", name, spans, err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestTrimSwing(t *testing.T) {
 	}
 	normal := swingRows(t, "normal-1")
 	for _, span := range [][2]int{{0, 90}, {0, 300}, {149, 449}} {
-		if spans, err := trim(smo{}, inARow(normal.Rows[span[0]:span[1]]), o); err != nil || len(spans) > 0 {
+		if spans, _, err := trim(smo{}, inARow(normal.Rows[span[0]:span[1]]), o); err != nil || len(spans) > 0 {
 			t.Errorf("normal units %v: %v, %v", span, spans, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestTrimSwing(t *testing.T) {
 				if attack == "slowhttp" && k == 3 {
 					continue // one drop of it, or two
 				}
-				spans, err := trim(smo{}, inARow(base[:150], bad.Rows[:k], base[150:]), o)
+				spans, _, err := trim(smo{}, inARow(base[:150], bad.Rows[:k], base[150:]), o)
 				// A span begins and ends with a far unit; between drops of a slow attack there are usual ones.
 				if n := (Training{Trimmed: spans}).TrimmedUnits(); err != nil || len(spans) != 1 || n > k || n < k-4 || spans[0].From < 150*int64(Width) || spans[0].To > int64(150+k)*int64(Width) {
 					t.Errorf("%d units of %s_%s: %v, %v", k, attack, side, spans, err)

@@ -28,6 +28,10 @@ type View struct {
 	Calibration Calibration `json:"calibration"`
 	// Usual has the range of each of Scaling.Columns; only where Octaves is false.
 	Usual []Range `json:"usual,omitempty"`
+
+	whole int     // the view of all features that looks at as many units in the same way, this one if it does; -1: none does
+	same  []int32 // for each of Scaling.Columns, the place in that of whole which comes to the same before whitening; nil where there is not one for each
+	alike bool    // same is each of them in its place
 }
 
 // sumUp returns the sums of each so many rows that follow on each other without a gap, with the start of the last.
@@ -128,7 +132,7 @@ func newView(engine Engine, rows []Row, units int, groups [][]int, in []bool, o 
 	if err != nil {
 		return v, err
 	}
-	if v.Scaling, v.Machine, err = fit(engine, values, units, o); err != nil {
+	if v.Scaling, v.Machine, err = fit(engine, gathered, units, o); err != nil {
 		return v, err
 	}
 	v.Scaling.limit(in)
@@ -145,14 +149,19 @@ func (v *View) strayCost() float64 {
 	return v.Machine.Gamma * d * d
 }
 
-// room is what score needs: for the scaled vector, and a place for each support vector.
-func (v *View) room() int { return v.Scaling.size() + len(v.Machine.Alpha) }
+// room is what score needs: for the scaled vector, and a place for each support vector, or each column if these are more.
+func (v *View) room() int {
+	return v.Scaling.size() + max(len(v.Machine.Alpha), len(v.Scaling.Columns))
+}
 
 // score is that of sums of Units units, already gathered. The scaled vector stands in z, of length room, afterwards.
-func (v *View) score(z, sums []float64) float64 {
+func (v *View) score(z, sums []float64) float64 { return v.Machine.scoreIn(v.scale(z, sums)) }
+
+// scale scales sums of Units units, already gathered, and divides z, of length room, into what comes of it and a place for each support vector, at least.
+func (v *View) scale(z, sums []float64) (scaled, room []float64) {
 	size := v.Scaling.size()
-	v.Scaling.apply(z[:size], sums)
-	return v.Machine.scoreIn(z[:size], z[size:])
+	v.Scaling.applyIn(z[:size], sums, z[size:])
+	return z[:size], z[size:]
 }
 
 // usualOf is the usual range of a feature, of a view without octaves.
@@ -185,12 +194,7 @@ func (v *View) check(columns int, in []bool) error {
 	if err := v.Machine.check(v.Scaling.size()); err != nil {
 		return err
 	}
-	scores := v.Calibration.Scores
-	if len(scores) == 0 || notFinite(scores) >= 0 || !slices.IsSorted(scores) {
-		return fmt.Errorf("%d calibration scores, not finite and ascending", len(scores))
-	}
-	v.Calibration = newCalibration(scores, v.strayCost())
-	return nil
+	return v.Calibration.check(v.strayCost())
 }
 
 // usualRanges describes each column of rows that s has.
@@ -202,13 +206,13 @@ func usualRanges(rows [][]float64, s *Scaling) []Range {
 		square := 0.0
 		for i, r := range rows {
 			column[i] = r[j]
-			d := residual(r[j], s.Mean[k]) - s.Center[k]
+			d := s.expected[k].residual(r[j]) - s.Center[k]
 			square += d * d
 		}
 		slices.Sort(column)
 		// From the other end for the upper quantile, so that both are as wide.
 		high := column[len(column)-1-(len(column)-1)/100]
-		ranges[k] = Range{Low: quantile(1), Typical: quantile(50), High: high, Spread: max(1, math.Sqrt(square/float64(len(rows))))}
+		ranges[k] = Range{Low: quantile(1), Typical: quantile(50), High: high, Spread: max(1, significant(math.Sqrt(square/float64(len(rows)))))}
 	}
 	return ranges
 }

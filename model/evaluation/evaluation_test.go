@@ -162,7 +162,8 @@ func syntheticData() *Data {
 	d.Guests = []Guest{{Name: "other", Sets: map[string]Recordings{SetDefault: {
 		"normal": synthetic("normal", 13, 0, 60, 0), "normal2": synthetic("normal2", 14, 0, 40, 0), "synflood_target": synthetic("synflood_target", 15, 0, 20, 200),
 	}}}}
-	d.SourceLabs = []SourceLab{syntheticLab("ust", SetDefault, SetTap, SetFunctions, SetSyscalls), syntheticLab("stock", SetTap, SetFunctions, SetSyscalls)}
+	d.SourceLabs = []SourceLab{syntheticLab("ust", SetDefault, SetTap, SetFunctions, SetSyscalls), syntheticLab("stock", SetTap, SetFunctions, SetSyscalls),
+		syntheticLab("ust"+Again, SetDefault, SetTap, SetSyscalls), syntheticLab("stock"+Again, SetTap, SetFunctions)}
 	d.OfHeaders = func(column string) bool { return column == SetTap+":rare" }
 	return d
 }

@@ -22,12 +22,15 @@ type SourceCost struct {
 
 // SourceLab are recordings of several sources of one guest, all of the same time.
 type SourceLab struct {
-	Name   string // of its QEMU: ust or stock
+	Name   string // of its QEMU: ust or stock; with [Again], the second recording
 	Plan   []Recorded
 	Sets   map[string]Recordings            // by source; SetDefault is UST
 	Costs  map[string]map[string]SourceCost // by recording and source
 	Prices []Price
 }
+
+// Again ends the names of labs in which everything was recorded a second time, with other seeds, after a choice was made by the first.
+const Again = "-again"
 
 // SourceArm is a source, or several whose units are joined, by which a guest is judged.
 type SourceArm struct {

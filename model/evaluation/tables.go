@@ -17,7 +17,8 @@ func (r *Results) Tables() map[string]string {
 		"everyday": r.everydayTable(), "everyday-alarms": r.everydayAlarmsTable(), "everyday-jobs": r.everydayJobsTable(),
 		"ablation": r.ablationTable(), "decisions": r.decisionsTable(), "decisions-raised": r.raisedTable(),
 		"transfer": r.transferTable(), "explanations": r.explanationsTable(),
-		"sources": r.sourcesTable(), "sources-f": r.sourceScenarioTable(byUnit), "sources-sequence": r.sourceScenarioTable(bySequence),
+		"sources": r.sourcesTable(), "sources-f": r.sourceScenarioTable(false, byUnit), "sources-sequence": r.sourceScenarioTable(false, bySequence),
+		"sources-again-f": r.sourceScenarioTable(true, byUnit), "sources-again-sequence": r.sourceScenarioTable(true, bySequence),
 		"sources-prices": r.sourcePricesTable(),
 	}
 	for _, strength := range strengths {

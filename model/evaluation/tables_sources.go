@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/virtsentry/virtsentry/model"
 )
@@ -13,7 +14,9 @@ import (
 const withinUST = 0.02
 
 // labWords name a lab's QEMU.
-var labWords = map[string]string{"ust": "QEMU with UST", "stock": "stock QEMU"}
+var labWords = map[string]string{
+	"ust": "QEMU with UST", "stock": "stock QEMU", "ust" + Again: "QEMU with UST, second recording", "stock" + Again: "stock QEMU, second recording",
+}
 
 func (a SourceArm) lab() string {
 	if words, ok := labWords[a.Lab]; ok {
@@ -52,16 +55,18 @@ func (c ArmCost) hits() string {
 	return fmt.Sprintf("%.0f, and %.0f of others", c.HitsPerSecond, c.OthersPerSecond)
 }
 
-// sourceScenarioTable has a figure of each scenario by lab and source.
-func (r *Results) sourceScenarioTable(of func(model.ScenarioResult) float64) string {
+// sourceScenarioTable has a figure of each scenario by lab and source, of the first recordings or the second.
+func (r *Results) sourceScenarioTable(again bool, of func(model.ScenarioResult) float64) string {
 	t := &table{header: []string{"scenario"}}
-	for _, a := range r.Sources {
-		t.header = append(t.header, a.lab()+": "+a.Name)
+	arms := slices.DeleteFunc(slices.Clone(r.Sources), func(a SourceArm) bool { return strings.HasSuffix(a.Lab, Again) != again })
+	for _, a := range arms {
+		lab, _, _ := strings.Cut(a.lab(), ",")
+		t.header = append(t.header, lab+": "+a.Name)
 	}
-	var lists = make([][]float64, len(r.Sources))
+	var lists = make([][]float64, len(arms))
 	for i, name := range prefixed("weak", attackNames) {
 		row, any := []string{attackNames[i]}, false
-		for j, a := range r.Sources {
+		for j, a := range arms {
 			text := "–"
 			if s := (Arm{Result: a.Result}).scenario(name); s != nil {
 				text, any = figure(of(*s)), true
@@ -96,14 +101,15 @@ func (r *Results) sourcePricesTable() string {
 	return t.String()
 }
 
-// sourceBars says whether what a stock QEMU's host sees is as good as UST: in the same recordings, and in those of a stock QEMU.
+// sourceBars says whether what a stock QEMU's host sees is as good as UST, by the second recordings, which nothing was chosen by: in the same ones where they have both, and in
+// those of a stock QEMU.
 func (r *Results) sourceBars(t *table) {
-	ust := r.sourceResult("ust", armUST)
+	ust := r.sourceResult("ust"+Again, armUST)
 	if ust == nil || ust.Result.MedianFMeasure == nil {
 		return
 	}
 	for _, lab := range []string{"ust", "stock"} {
-		joined := r.sourceResult(lab, armJoined)
+		joined := r.sourceResult(lab+Again, armJoined)
 		if joined == nil || joined.Result.MedianFMeasure == nil {
 			continue
 		}
