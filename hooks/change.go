@@ -40,7 +40,8 @@ type Unseen struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, drift, loss, trace, reboots, identity, policy
+	ID    string    `json:"id,omitempty"` // by which virtsentry incidents show knows it
+	Kind  string    `json:"kind"`         // anomaly, drift, loss, trace, reboots, identity, policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Concurrency int           // hooks that run at once
 	Queue       int           // changes of one domain that wait
 	Grace       time.Duration // for what is running and waiting when the Runner is to end
+	Before      func(Change)  // called before hooks are run for a change, in its turn; it may wait; nil: nothing is
 	Log         logrus.FieldLogger
 }
 
@@ -197,6 +198,9 @@ func (r *Runner) deliver(ctx context.Context, c Change) {
 		return
 	}
 	input = append(input, '\n')
+	if r.cfg.Before != nil {
+		r.cfg.Before(c)
+	}
 	list, refused := find(r.cfg.Dir)
 	for _, err := range refused {
 		log.WithError(err).Warn("a hook was not run")
