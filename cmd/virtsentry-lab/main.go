@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/version"
 	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/lab"
 )
 
@@ -53,6 +54,7 @@ func newRoot() *cobra.Command {
 inside it, and guests that serve a web application. Load, attacks and stress
 stay inside that namespace and are bounded in rate and time; "down" removes
 everything, also after a crash. All of it needs root.`,
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,7 +70,7 @@ everything, also after a crash. All of it needs root.`,
 	root.PersistentFlags().StringVar(&a.dir, "dir", lab.DefaultDir, "runtime directory; its last element names the lab")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.guestCommand(), a.execCommand(),
-		a.attackCommand(), a.stressCommand(), a.loadCommand(), a.recordCommand(), a.evaluationCommand(), a.sourcesCommand(), compareCommand())
+		a.attackCommand(), a.stressCommand(), a.loadCommand(), a.recordCommand(), a.evaluationCommand(), a.sourcesCommand(), a.benchCommand(), compareCommand(), reliabilityCommand())
 	return root
 }
 

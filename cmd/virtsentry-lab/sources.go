@@ -20,6 +20,7 @@ func (a *app) sourcesCommand() *cobra.Command {
 	var prices lab.PriceRun
 	var price, short bool
 	var qemu string
+	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "sources --output DIR",
 		Short: "Record what each source sees of the same load and attacks, or measure what it costs",
@@ -63,7 +64,7 @@ A lab that is not up is made, and removed afterwards.`,
 			if short {
 				spans = lab.ShortSourceSpans
 			}
-			run.Steps = lab.SourcesPlan(spans)
+			run.Steps = lab.SourcesPlan(spans, seed)
 			run.Begun = func(p lab.PlanProgress) { a.stepBegun(line, p) }
 			run.Done = func(p lab.PlanProgress, r lab.Recorded) {
 				line.Show(nil)
@@ -75,12 +76,14 @@ A lab that is not up is made, and removed afterwards.`,
 	f := cmd.Flags()
 	f.StringVarP(&run.Output, "output", "o", "", "directory of the recordings, new or of a run to go on with")
 	f.BoolVar(&short, "short", false, "seconds instead of minutes for each recording; one round of prices")
+	f.Uint64Var(&seed, "seed", lab.SourcesSeed, "seed of the first recording's load, which the others' follow")
 	f.StringVar(&run.Guest, "guest", lab.DefaultGuest, "the guest")
 	f.StringVar(&qemu, "qemu", "", "of a lab that is made: as of up")
 	f.BoolVar(&run.KeepTraces, "keep-traces", false, "keep the raw traces beside the unit files")
 	f.BoolVar(&price, "price", false, "measure what the sources cost")
 	f.IntVar(&prices.Rounds, "rounds", 6, "rounds of --price; from six on, intervals are of 95 % confidence")
 	f.DurationVar(&prices.Each, "each", 8*time.Second, "span of each measurement of --price")
+	cmd.MarkFlagsMutuallyExclusive("price", "seed")
 	cmd.MarkFlagsMutuallyExclusive("short", "rounds")
 	cmd.MarkFlagsMutuallyExclusive("short", "each")
 	_ = cmd.MarkFlagRequired("output")

@@ -23,6 +23,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/cmd/internal/probe/kernel"
+	"github.com/virtsentry/virtsentry/cmd/internal/version"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 )
 
@@ -56,6 +57,7 @@ func command(to io.Writer) *cobra.Command {
 			"libvirt and the kernel say. A domain's programs end with the connection that asked for them, and all of them with this process.\n\n" +
 			"It is to be started as root, and keeps of root's capabilities only " + names(kept) + " (before Linux 6.6 also CAP_NET_RAW). Nothing can be asked of it but counts.\n" +
 			"The socket may come from the service manager (systemd.socket(5), ListenStream=); then it ends by itself when nobody needs it.",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

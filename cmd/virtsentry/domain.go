@@ -88,9 +88,13 @@ func writeExplanation(w io.Writer, d control.DomainStatus) error {
 		_, _ = fmt.Fprintf(w, "Up to %d events were lost in it: its counts are lower bounds.\n", u.Lost)
 	}
 	_, _ = fmt.Fprintf(w, "%s\n\n", oneLine(u.Sentence))
+	return writeVariables(w, u.Explain)
+}
+
+func writeVariables(w io.Writer, list []control.Variable) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "SUBSYSTEM\tFEATURE\tSECONDS\tOBSERVED\tUSUAL\tDEVIATION\tMEANING")
-	for _, v := range u.Explain {
+	for _, v := range list {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f\t%.0f to %.0f\t%+.1f\t%s\n", v.Subsystem, v.Feature, v.Seconds, v.Observed, v.UsualLow, v.UsualHigh, v.Deviation, v.Words)
 	}
 	return t.Flush()

@@ -38,7 +38,7 @@ func domains() []control.DomainStatus {
 			Units:   control.Units{Seen: 2700, Judged: 2600, Lossy: 3, Late: 1}, Last: alarm, Alarm: alarm,
 			Ledger:      control.Ledger{Life: 5400, Scored: 5200, Reasons: map[string]float64{"events-lost": 6, "booting": 120, "gathering": 74}},
 			Incidents:   []control.Incident{{Kind: "anomaly", Since: noon, Text: "tap_send:\n2,040"}},
-			BufferBytes: 1 << 20,
+			BufferBytes: 1 << 20, CPUSeconds: 0.75,
 		},
 		{
 			UUID: "11111111-cdaf-9455-926a-d65c16db1809", Name: "customer-0815_database-server-of-the-second-floor.example", PID: 4712, State: "learning",

@@ -34,7 +34,7 @@ func evaluationCommand() *cobra.Command {
 			"  swing/NAME.csv                        by which the method's parameters were chosen: normal-1, normal-2, weak-ATTACK_SIDE\n" +
 			"  evaluation/manifest.json, NAME/SET.csv  as virtsentry-lab evaluation records them\n" +
 			"  everyday/everyday.csv, everyday.log   a server's normal days\n" +
-			"  sources/QEMU/manifest.json, prices.json, NAME/SOURCE.csv  as virtsentry-lab sources records them, QEMU being ust or stock\n" +
+			"  sources/QEMU/manifest.json, prices.json, NAME/SOURCE.csv  as virtsentry-lab sources records them, QEMU being ust or stock, and ust-again or stock-again for second recordings\n" +
 			"  variants/GUEST/NAME.csv, NAME.SET.csv  guests of other kinds: normal, normal2, ATTACK_SIDE\n\n" +
 			"What is missing is left out. The tables are written to standard output, or into the places that a page has for them.",
 		Args: cobra.ExactArgs(1),

@@ -9,8 +9,8 @@ import (
 	"github.com/virtsentry/virtsentry/model/evaluation"
 )
 
-// sourceLabs are those that recorded all sources, by their QEMU, in the order of the page.
-var sourceLabs = []string{"ust", "stock"}
+// sourceLabs are those that recorded all sources, by their QEMU, in the order of the page; "again" is the second time, with other seeds.
+var sourceLabs = []string{"ust", "stock", "ust-again", "stock-again"}
 
 // readSources reads what virtsentry-lab sources has recorded in each lab, and what sources cost there.
 func readSources(data *evaluation.Data, dir string) (err error) {

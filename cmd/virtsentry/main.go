@@ -13,6 +13,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/version"
 )
 
 // Exit codes.
@@ -36,7 +37,7 @@ func main() {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoProfile):
+	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoProfile), errors.Is(err, control.ErrNoIncident):
 		return exitNoDomain
 	case errors.Is(err, control.ErrNoDaemon):
 		return exitNoDaemon
@@ -48,9 +49,10 @@ func command() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "virtsentry",
 		Short:         "Ask and steer virtsentryd, and read recorded traces",
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Long: "Exit status: 0 done, 1 failed (or refused), 3 no such domain or profile, 4 no daemon answers.\n" +
+		Long: "Exit status: 0 done, 1 failed (or refused), 3 no such domain, profile or incident, 4 no daemon answers.\n" +
 			"Domains are named as virsh names them: by id, UUID or name.",
 	}
 	socket := c.PersistentFlags().String("socket", config.DefaultSocket, "control `SOCKET` of the daemon")

@@ -34,6 +34,7 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 // backend is a daemon that knows what it is given.
 type backend struct {
 	profiles
+	incidents
 	domains []control.DomainStatus
 	units   []control.UnitReport
 	learnt  []string

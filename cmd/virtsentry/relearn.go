@@ -20,14 +20,15 @@ func relearnCommand(client func() *control.Client) *cobra.Command {
 	var from, to string
 	var request control.RelearnRequest
 	c := &cobra.Command{
-		Use:   "relearn DOMAIN (--from TIME [--to TIME] | --incident NUMBER|last)",
+		Use:   "relearn DOMAIN (--from TIME [--to TIME] | --incident NUMBER|ID|last)",
 		Short: "Mark a span of units as normal, and learn the profile again with them",
 		Long: "Mark a span of units as normal, and learn the profile again from them and the units that it was learnt from. Use it when what was said to\n" +
 			"be unusual is not. The new profile is in force at once; the old one is kept for profile rollback. The daemon remembers an hour of units, and\n" +
 			"takes those that lie wholly in the span, are full and lost no events.\n\n" +
 			"Before, both profiles judge the same units: those that the old one was learnt from, those of the span, what else is remembered, and the first\n" +
 			"with what eight attacks add at a weak rate. Where the new one would find too much less of an attack, it is not put in force.\n\n" +
-			"TIME is one of RFC 3339 (2026-05-04T12:00:00Z) or so long ago (-15m). NUMBER is one of virtsentry incidents.",
+			"TIME is one of RFC 3339 (2026-05-04T12:00:00Z) or so long ago (-15m). NUMBER is one of virtsentry incidents DOMAIN;\n" +
+			"ID one of virtsentry incidents list, whose units are taken from what is kept with it where the daemon does not remember them.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: domainNames(client, 1),
 	}
@@ -35,7 +36,7 @@ func relearnCommand(client func() *control.Client) *cobra.Command {
 	flags.StringVar(&from, "from", "", "`TIME` at which the span begins")
 	flags.StringVar(&to, "to", "-0s", "`TIME` at which it ends (default: now)")
 	c.Flag("to").DefValue = ""
-	flags.StringVar(&request.Incident, "incident", "", "`NUMBER` of the anomaly that was none, or last: the span from its first to its last anomalous unit")
+	flags.StringVar(&request.Incident, "incident", "", "`NUMBER` or ID of the anomaly that was none, or last: the span from its first to its last anomalous unit")
 	flags.BoolVar(&request.DryRun, "dry-run", false, "only show what would come of it")
 	flags.Float64Var(&request.AcceptLoss, "accept-loss", acceptedLoss, "`SHARE` of an attack's units that may be found no more (1: put the profile in force whatever it loses)")
 	c.MarkFlagsOneRequired("from", "incident")

@@ -86,8 +86,27 @@ func writeDomains(w io.Writer, list []control.DomainStatus) error {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\t%s\n", number(d), oneLine(d.Name), d.State, d.Coverage, since(d.Since), d.Units.Seen, d.Units.Lossy,
 			share(d.Ledger), len(d.Incidents), profile(d), shortened(reason(d), maxReason))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if list[0].History != "" {
+		if _, err := fmt.Fprintf(w, "\nIncidents %s: %s\n", notWritten, oneLine(list[0].History)); err != nil {
+			return err
+		}
+	}
+	if list[0].Aside != "" {
+		if _, err := fmt.Fprintf(w, "\nThe database of incidents %s: %s\n", movedAside, oneLine(list[0].Aside)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// What is said of incidents that cannot be kept.
+const (
+	notWritten = "are not written, and kept in memory until they can be"
+	movedAside = "was damaged and moved aside, and what it held is missing (remove that file when it is not needed)"
+)
 
 func writeDomain(w io.Writer, d control.DomainStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -126,8 +145,18 @@ func writeDomain(w io.Writer, d control.DomainStatus) error {
 	if d.BufferBytes > 0 {
 		line("Buffers", "%.1f MiB", float64(d.BufferBytes)/(1<<20))
 	}
+	if d.CPUSeconds > 0 && d.Units.Seen > 0 {
+		line("Cost", "%.1f ms of CPU time a unit, beside LTTng's", d.CPUSeconds/float64(d.Units.Seen)*1000)
+	}
 	for _, i := range d.Incidents {
 		line("Incident", "%s, for %s: %s", oneLine(i.Kind), since(i.Since), oneLine(i.Text))
+	}
+	surroundings(line, d)
+	if d.History != "" {
+		line("History", "incidents %s: %s", notWritten, oneLine(d.History))
+	}
+	if d.Aside != "" {
+		line("History", "the database %s: %s", movedAside, oneLine(d.Aside))
 	}
 	if d.Last != nil && d.Last.Judged {
 		line("Last unit", "%s: score %.2f, p-value %.3f", clock(d.Last.Start), d.Last.Score, d.Last.PValue)

@@ -29,8 +29,9 @@ func (s *stack) testJoined(t *testing.T) {
 	if d.Reason == nil || d.Profile {
 		t.Errorf("status %+v; want no profile, as the one there is was learnt from trace points alone", d)
 	}
-	for range 5 {
-		s.web.ping(t, 200)
+	const pings = 200
+	for range 6 {
+		s.web.ping(t, pings)
 		time.Sleep(time.Second)
 	}
 	s.web.await(t, "normal")
@@ -55,8 +56,9 @@ func (s *stack) testJoined(t *testing.T) {
 			t.Errorf("unit at %v: %d packets received by the trace, %d by the tap device; %d system calls", u.Start, trace, tap, calls)
 		}
 	}
-	if units < learnt || packets < 1000 {
-		t.Errorf("%d packets in %d units; want 1,000 at least in %d", packets, units, learnt)
+	// Of the pings, those in the first unit are left out where it is short, and those in a unit that lost events: one burst or two.
+	if units < learnt || packets < 3*pings {
+		t.Errorf("%d packets in %d units; want %d at least in %d", packets, units, 3*pings, learnt)
 	}
 	s.stopDaemon(t)
 	h.end()

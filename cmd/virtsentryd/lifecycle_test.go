@@ -60,14 +60,17 @@ func (s *stack) testPause(t *testing.T) {
 	s.web.judgedAfter(t, event)
 }
 
-// reboots checks what follows when the guest boots again within its QEMU process.
-func (s *stack) reboots(t *testing.T, what string, boot func(*golibvirt.Domain) error) {
+// rebootsBy checks what follows when the guest boots again within its QEMU process.
+func (s *stack) rebootsBy(t *testing.T, what string, boot func(*golibvirt.Domain) error) {
 	t.Helper()
 	s.web.judged(t)
 	before, _ := s.web.status(t)
 	session := s.web.sessions(t)
-	event := time.Now()
+	asked := time.Now()
 	s.web.domain(t, boot)
+	// A guest that is asked to reboot takes its time to shut down, in which it is judged as ever.
+	s.web.within(t, what+": libvirt tells of it", func() bool { return !s.rebooted(s.web.uuid, asked).IsZero() })
+	event := s.rebooted(s.web.uuid, asked).Add(-time.Second) // the daemon may have heard of it before
 	change := s.web.becomes(t, event, what+": starting", is("starting"))
 	if change.Reason == nil || change.Reason.Code != "booting" {
 		t.Errorf("%s: %+v; want the reason booting", what, change)
@@ -90,11 +93,11 @@ func (s *stack) reboots(t *testing.T, what string, boot func(*golibvirt.Domain) 
 }
 
 func (s *stack) testReboot(t *testing.T) {
-	s.reboots(t, "reboot", func(d *golibvirt.Domain) error { return d.Reboot(golibvirt.DOMAIN_REBOOT_DEFAULT) })
+	s.rebootsBy(t, "reboot", func(d *golibvirt.Domain) error { return d.Reboot(golibvirt.DOMAIN_REBOOT_DEFAULT) })
 }
 
 func (s *stack) testReset(t *testing.T) {
-	s.reboots(t, "reset", func(d *golibvirt.Domain) error { return d.Reset(0) })
+	s.rebootsBy(t, "reset", func(d *golibvirt.Domain) error { return d.Reset(0) })
 }
 
 func (s *stack) testRestore(t *testing.T) {

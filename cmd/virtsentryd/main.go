@@ -17,6 +17,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
+	"github.com/virtsentry/virtsentry/cmd/internal/version"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
 	"github.com/virtsentry/virtsentry/model/libsvm"
@@ -45,6 +46,7 @@ func command(hangup <-chan os.Signal) *cobra.Command {
 		Short: "Anomaly detection for virtual machines, from outside",
 		Long: "virtsentryd attaches to the QEMU of every domain that libvirt runs, learns what is normal for it, and records its state as\n" +
 			"libvirt metadata (virsh metadata DOMAIN --uri http://virtsentry.org/xmlns/state/1).",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -96,7 +98,14 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
-	go reload(ctx, m, read, hangup, log)
+	exported, err := export(ctx, cfg.Metrics, m, log)
+	if err != nil {
+		return err
+	}
+	manager := newManager(log)
+	m.OnTurn(manager.alive)
+	context.AfterFunc(ctx, manager.stopping)
+	go reload(ctx, m, manager, read, hangup, log)
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -104,6 +113,7 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	}()
 	err = m.Run(ctx)
 	cancel()
+	<-exported
 	return errors.Join(err, <-served)
 }
 
@@ -112,17 +122,26 @@ func newMonitor(cfg config.Config, log *logrus.Logger) (*monitor.Monitor, error)
 	if err != nil {
 		return nil, fmt.Errorf("lttng.features: %w", err)
 	}
-	return monitor.New(cfg, set, engine(cfg.Judging.Engine), log), nil
+	m := monitor.New(cfg, set, engine(cfg.Judging.Engine), log)
+	if file := cfg.Migration.KeyFile; file != "" {
+		keys, err := config.ReadKeys(file)
+		if err != nil {
+			return nil, fmt.Errorf("migration.key_file: %w", err)
+		}
+		m.SignWith(keys)
+	}
+	return m, nil
 }
 
 // reload reads the configuration again on each hangup, until ctx ends. One that is wrong changes nothing.
-func reload(ctx context.Context, m *monitor.Monitor, read func() (config.Config, error), hangup <-chan os.Signal, log *logrus.Logger) {
+func reload(ctx context.Context, m *monitor.Monitor, manager *manager, read func() (config.Config, error), hangup <-chan os.Signal, log *logrus.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
 		}
+		manager.reloading()
 		cfg, err := read()
 		if err == nil {
 			var level logrus.Level
@@ -134,6 +153,7 @@ func reload(ctx context.Context, m *monitor.Monitor, read func() (config.Config,
 		if err != nil {
 			log.WithError(err).Error("the configuration was not read again; the old one stays in force")
 		}
+		manager.reloaded()
 	}
 }
 

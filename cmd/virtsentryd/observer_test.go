@@ -76,6 +76,16 @@ func (o *observer) between(uuid string, from, to time.Time) (units []control.Uni
 	return units
 }
 
+// firstJudged is when the first whole, judged unit after a time ended; the time itself: there is none yet.
+func (o *observer) firstJudged(uuid string, after time.Time) time.Time {
+	for _, u := range o.since(uuid, after) {
+		if u.Judged {
+			return end(u)
+		}
+	}
+	return after
+}
+
 // end is when a unit ended.
 func end(u control.UnitReport) time.Time {
 	return u.Start.Add(time.Duration(u.Duration * float64(time.Second)))

@@ -40,10 +40,14 @@ type stack struct {
 	starts  int    // of the daemon, so far
 	sources string // more of the configuration's [sources]
 	web     *guest
+	tiny    lab.TinyGuest // that web is; the zero value: it is another one
 	heard   *observer
+	flags   []string // to build the daemon with; nil: the race detector's
+	worst   recovery // of states, since it was last set
 
-	mu     sync.Mutex // guards events
-	events int        // METADATA_CHANGE events of the state's namespace
+	mu      sync.Mutex             // guards the fields below
+	events  int                    // METADATA_CHANGE events of the state's namespace
+	reboots map[string][]time.Time // by domain, when libvirt told of them
 }
 
 // newStack makes a lab, or completes one, and takes it down when the test ends. VIRTSENTRY_LAB_DAEMON names another libvirt daemon than libvirtd.
@@ -52,7 +56,7 @@ func newStack(t *testing.T, cfg lab.Config) *stack {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 	cfg.Daemon = os.Getenv("VIRTSENTRY_LAB_DAEMON")
-	s := &stack{cfg: cfg, dir: t.TempDir()}
+	s := &stack{cfg: cfg, dir: t.TempDir(), reboots: map[string][]time.Time{}}
 	down := func() {
 		if err := lab.Down(context.Background(), cfg.Dir, nil); err != nil {
 			t.Error(err)
@@ -100,6 +104,28 @@ func (s *stack) connect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = s.raw.DomainEventRebootRegister(nil, func(_ *golibvirt.Connect, d *golibvirt.Domain) {
+		if uuid, err := d.GetUUIDString(); err == nil {
+			s.mu.Lock()
+			s.reboots[uuid] = append(s.reboots[uuid], time.Now())
+			s.mu.Unlock()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rebooted is when libvirt first told of a reboot of a domain since a time; zero: not yet.
+func (s *stack) rebooted(uuid string, since time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range s.reboots[uuid] {
+		if at.After(since) {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 // seen is how many events of the state's metadata have come so far.
@@ -135,10 +161,10 @@ func (s *stack) build(t *testing.T, command string, flags ...string) string {
 func (s *stack) writeConfig(t *testing.T) {
 	t.Helper()
 	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nmax_units = %[4]d\nstarting = %q\n[judging]\nquiet_units = 5\n"+
-		"[profiles]\ndir = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
-		"[hooks]\ndir = %q\npokes = %q\n[sources]\nsocket = %q\n%s",
-		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, starting.String(), s.file("profiles"), s.file("control.sock"),
-		s.hooks(), s.file("pokes"), s.file("probe.sock"), s.sources)
+		"[profiles]\ndir = %q\n[history]\nfile = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
+		"[hooks]\ndir = %q\npokes = %q\n[metrics]\nlisten = %q\n[sources]\nsocket = %q\n%s",
+		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, starting.String(), s.file("profiles"), s.historyFile(), s.file("control.sock"),
+		s.hooks(), s.file("pokes"), "unix:"+s.file("metrics.sock"), s.file("probe.sock"), s.sources)
 	if err := os.WriteFile(s.file("virtsentryd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +173,11 @@ func (s *stack) writeConfig(t *testing.T) {
 // startDaemon builds and starts a daemon of its own process, as an operator would.
 func (s *stack) startDaemon(t *testing.T) {
 	t.Helper()
-	s.build(t, "virtsentryd", "-race")
+	flags := s.flags
+	if flags == nil {
+		flags = []string{"-race"}
+	}
+	s.build(t, "virtsentryd", flags...)
 	s.writeConfig(t)
 	s.starts++
 	log, err := os.Create(s.logFile())
@@ -202,6 +232,8 @@ func (s *stack) within(t *testing.T, what string, f func() bool) {
 			return
 		}
 	}
-	list, err := s.control().Domains(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	list, err := s.control().Domains(ctx)
 	t.Fatalf("%s: not within %v; status %+v, %v\n--- changes:\n%s\n--- log:\n%s", what, patience, list, err, s.heard.changesText(), s.log())
 }

@@ -69,6 +69,7 @@ func (c Config) check() *problem {
 		{"libvirt.run_dir", c.Libvirt.RunDir},
 		{"lttng.output_dir", c.LTTng.OutputDir},
 		{"profiles.dir", c.Profiles.Dir},
+		{"history.file", c.History.File},
 		{"control.socket", c.Control.Socket},
 		{"sources.socket", c.Sources.Socket},
 		{"hooks.dir", c.Hooks.Dir},
@@ -78,10 +79,19 @@ func (c Config) check() *problem {
 			return wrong(path.key, "%q is not an absolute path", path.value)
 		}
 	}
+	if file := c.Migration.KeyFile; file != "" && !filepath.IsAbs(file) {
+		return wrong("migration.key_file", "%q is not an absolute path", file)
+	}
 	if p := c.LTTng.check(); p != nil {
 		return p
 	}
+	if p := c.Metrics.check(); p != nil {
+		return p
+	}
 	if p := (Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}).check(); p != nil {
+		return p
+	}
+	if p := c.History.check(); p != nil {
 		return p
 	}
 	switch {
@@ -111,6 +121,7 @@ func (l LTTng) check() *problem {
 		{"lttng.sub_buffers", l.SubBuffers, 2, 64},
 		{"lttng.domain_buffer_bytes", l.DomainBufferBytes, 1, maxBufferBytes},
 		{"lttng.total_buffer_bytes", l.TotalBufferBytes, 1, maxBufferBytes},
+		{"lttng.domain_events_per_second", l.DomainEvents, 0, 1e9},
 	} {
 		if v := int64(n.value); v < n.low || v > n.high {
 			return wrong(n.key, "%d is not between %d and %d", v, n.low, n.high)
@@ -125,6 +136,23 @@ func (l LTTng) check() *problem {
 		return &problem{
 			keys: []string{"lttng.domain_buffer_bytes", "lttng.total_buffer_bytes"},
 			text: fmt.Sprintf("a domain may have %d bytes, all domains together only %d", l.DomainBufferBytes, l.TotalBufferBytes),
+		}
+	}
+	return nil
+}
+
+func (h History) check() *problem {
+	for _, n := range []struct {
+		key              string
+		value, low, high int
+	}{
+		{"history.days", h.Days, 1, 36500},
+		{"history.incidents", h.Incidents, 1, 1_000_000},
+		{"history.units", h.Units, 0, 3600},
+		{"history.unit_days", h.UnitDays, 1, 36500},
+	} {
+		if n.value < n.low || n.value > n.high {
+			return wrong(n.key, "%d is not between %d and %d", n.value, n.low, n.high)
 		}
 	}
 	return nil

@@ -23,17 +23,20 @@ const (
 
 // Config is the whole configuration.
 type Config struct {
-	Libvirt  Libvirt  `toml:"libvirt"`
-	LTTng    LTTng    `toml:"lttng"`
-	Sources  Sources  `toml:"sources"`
-	Learning Learning `toml:"learning"`
-	Judging  Judging  `toml:"judging"`
-	Profiles Profiles `toml:"profiles"`
-	Control  Control  `toml:"control"`
-	Hooks    Hooks    `toml:"hooks"`
-	Log      Log      `toml:"log"`
-	Domains  []Match  `toml:"domain"` // in the order in which they were read
-	Files    []string `toml:"-"`      // that were read, in that order; none: the defaults
+	Libvirt   Libvirt   `toml:"libvirt"`
+	LTTng     LTTng     `toml:"lttng"`
+	Sources   Sources   `toml:"sources"`
+	Learning  Learning  `toml:"learning"`
+	Judging   Judging   `toml:"judging"`
+	Profiles  Profiles  `toml:"profiles"`
+	Migration Migration `toml:"migration"`
+	History   History   `toml:"history"`
+	Control   Control   `toml:"control"`
+	Hooks     Hooks     `toml:"hooks"`
+	Metrics   Metrics   `toml:"metrics"`
+	Log       Log       `toml:"log"`
+	Domains   []Match   `toml:"domain"` // in the order in which they were read
+	Files     []string  `toml:"-"`      // that were read, in that order; none: the defaults
 }
 
 // Libvirt says which libvirt daemon is listened to.
@@ -51,6 +54,8 @@ type LTTng struct {
 	// What ring buffers may take of the host's memory, in bytes. Sub-buffers are made smaller to fit.
 	DomainBufferBytes uint64 `toml:"domain_buffer_bytes"` // those of a domain
 	TotalBufferBytes  uint64 `toml:"total_buffer_bytes"`  // those of all domains together
+	// DomainEvents is how many events a second a domain may have recorded; past that, those that are hit most are recorded for a part of each unit only. 0: any number.
+	DomainEvents uint64 `toml:"domain_events_per_second"`
 }
 
 // What Sources.Use may name besides what virtsentry-probe has.
@@ -109,6 +114,20 @@ type Profiles struct {
 	Dir string `toml:"dir"`
 }
 
+// Migration says what is believed of a domain that comes from another host.
+type Migration struct {
+	KeyFile string `toml:"key_file"` // with keys that the hosts share, ReadKeys; "": none
+}
+
+// History says where incidents are kept, and how many. What is open is kept in any case.
+type History struct {
+	File      string `toml:"file"`      // an SQLite database, for this daemon alone
+	Days      int    `toml:"days"`      // for so long after an incident was closed
+	Incidents int    `toml:"incidents"` // so many closed ones at most; then the oldest go, first of the domain that has most
+	Units     int    `toml:"units"`     // so many units with each at most, a fifth of them from before it; 0: none
+	UnitDays  int    `toml:"unit_days"` // for so long after it was closed
+}
+
 // Control says where the daemon listens for the virtsentry command.
 type Control struct {
 	Socket string `toml:"socket"`
@@ -143,12 +162,13 @@ func Default() Config {
 		Libvirt: Libvirt{URI: "qemu:///system", RunDir: "/run/libvirt"},
 		LTTng: LTTng{
 			Features:  "default",
-			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30,
+			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30, DomainEvents: 100_000,
 		},
 		Sources:  Sources{Use: []string{Auto}, Socket: probe.DefaultSocket},
 		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},
 		Judging:  Judging{Engine: EngineLibSVM},
 		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},
+		History:  History{File: "/var/lib/virtsentry/history.db", Days: 365, Incidents: 5000, Units: 150, UnitDays: 30},
 		Control:  Control{Socket: DefaultSocket},
 		Hooks:    Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
 		Log:      Log{Level: "info", Format: "text"},

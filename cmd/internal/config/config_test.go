@@ -104,6 +104,11 @@ func TestRefused(t *testing.T) {
 		"engine":             {"[judging]\nengine = 'svmlight'\n", `line 2: judging.engine: "svmlight"`},
 		"log format":         {"[log]\nformat = 'xml'\n", `line 2: log.format: "xml"`},
 		"log level":          {"[log]\nlevel = 'loud'\n", `line 2: log.level: "loud"`},
+		"history, relative":  {"[history]\nfile = 'history.db'\n", `line 2: history.file: "history.db"`},
+		"history, days":      {"[history]\ndays = 0\n", "line 2: history.days: 0 is not between 1 and 36500"},
+		"history, incidents": {"[history]\nincidents = 0\n", "line 2: history.incidents: 0"},
+		"history, units":     {"[history]\nunits = -1\n", "line 2: history.units: -1"},
+		"history, unit_days": {"[history]\nunit_day = 1\n", "line 2: unknown key history.unit_day (did you mean history.unit_days?)"},
 		"hook's timeout":     {"[hooks]\ntimeout = '0s'\n", "line 2: hooks.timeout: 0s"},
 
 		"domain, unknown key":      {domain + "[[domain]]\nname = 'b'\nunit = 90\n" + domain, "line 5: unknown key domain.unit (did you mean domain.units?)"},

@@ -163,13 +163,15 @@ func TestNeedsRestart(t *testing.T) {
 		}), nil},
 		"restart": {
 			change(func(c *Config) {
-				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket = Libvirt{"x", "/x"}, LTTng{"/x", "/x", 1, 1, 1, 1}, "/x", "/x"
-				c.Hooks = Hooks{"/x", 1, "/x"}
+				c.Libvirt, c.LTTng, c.Profiles.Dir, c.Control.Socket = Libvirt{"x", "/x"}, LTTng{"/x", "/x", 1, 1, 1, 1, 1}, "/x", "/x"
+				c.Hooks, c.Metrics = Hooks{"/x", 1, "/x"}, Metrics{"unix:/x", "/x"}
+				c.History = History{"/x", 1, 1, 1, 1}
 				c.Log.Format, c.Judging.Engine, c.Log.Level = "json", EngineLibSVMGo, "debug"
 			}),
 			[]string{
-				"control.socket", "hooks.dir", "hooks.pokes", "hooks.timeout", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes", "lttng.features",
-				"lttng.output_dir", "lttng.sub_buffer_bytes", "lttng.sub_buffers", "lttng.total_buffer_bytes", "profiles.dir",
+				"control.socket", "history.days", "history.file", "history.incidents", "history.unit_days", "history.units", "hooks.dir", "hooks.pokes", "hooks.timeout", "judging.engine", "libvirt.run_dir", "libvirt.uri", "log.format", "lttng.domain_buffer_bytes",
+				"lttng.domain_events_per_second", "lttng.features",
+				"lttng.output_dir", "lttng.sub_buffer_bytes", "lttng.sub_buffers", "lttng.total_buffer_bytes", "metrics.listen", "metrics.web_config", "profiles.dir",
 			},
 		},
 	}

@@ -11,8 +11,11 @@ func (c Config) AtRunTime(n Config) Config {
 	n.LTTng = c.LTTng
 	n.Sources.Socket, n.Sources.Headers = c.Sources.Socket, c.Sources.Headers
 	n.Profiles.Dir = c.Profiles.Dir
+	n.Migration = c.Migration
+	n.History = c.History
 	n.Control.Socket = c.Control.Socket
 	n.Hooks = c.Hooks
+	n.Metrics = c.Metrics
 	n.Log.Format = c.Log.Format
 	n.Judging.Engine = c.Judging.Engine
 	return n

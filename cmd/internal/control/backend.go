@@ -11,6 +11,8 @@ var (
 	ErrNoDomain  = errors.New("no running domain of that name, UUID or id")
 	ErrNoProfile = errors.New("no profile")
 	ErrRefused   = errors.New("refused")
+	// ErrNoIncident says that none of that id is kept.
+	ErrNoIncident = errors.New("no incident")
 )
 
 // Backend is what the server shows and steers. A ref names a domain as virsh does: by id, UUID or name.
@@ -27,6 +29,7 @@ type Backend interface {
 	// archive is complete then. Errors: ErrNoDomain; ErrRefused when w is too slow or the domain goes away (what was written is whole up to there).
 	Record(ctx context.Context, ref string, w io.Writer) error
 	Profiles
+	Incidents
 }
 
 // Profiles is the part of a Backend that keeps profiles. Its refs also name domains that do not run, by UUID or by the name in the profile.

@@ -42,6 +42,12 @@ func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
+// Daemon says what the daemon's process takes.
+func (c *Client) Daemon(ctx context.Context) (Daemon, error) {
+	var d Daemon
+	return d, c.do(ctx, http.MethodGet, "/v1/daemon", nil, &d)
+}
+
 // Domains lists the domains that the daemon watches.
 func (c *Client) Domains(ctx context.Context) ([]DomainStatus, error) {
 	var list []DomainStatus
@@ -180,6 +186,8 @@ func failed(answer *http.Response) error {
 		return remote{f.Error, ErrNoDomain}
 	case http.StatusGone:
 		return remote{f.Error, ErrNoProfile}
+	case http.StatusUnprocessableEntity:
+		return remote{f.Error, ErrNoIncident}
 	case http.StatusConflict:
 		return remote{f.Error, ErrRefused}
 	case http.StatusForbidden:

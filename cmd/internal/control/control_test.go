@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type backend struct {
 	profiles
+	incidents
 	learnt string
 	units  chan UnitReport
 }
@@ -270,21 +269,6 @@ func TestDenied(t *testing.T) {
 	denied := &url.Error{Op: "Get", URL: "http://virtsentryd/", Err: &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}}
 	err := c.unanswered(t.Context(), denied)
 	if !errors.Is(err, ErrDenied) || errors.Is(err, ErrNoDaemon) || strings.Contains(err.Error(), "http://") {
-		t.Errorf("%v; want ErrDenied", err)
-	}
-}
-
-func TestStrangerIsRefused(t *testing.T) {
-	handler := checkPeer(routes(&backend{}), silent())
-	w := httptest.NewRecorder()
-	// Nobody's credentials are in the context: as of a connection whose peer cannot be told.
-	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/domains", nil))
-	if w.Code != http.StatusForbidden {
-		t.Errorf("status %d; want 403", w.Code)
-	}
-	answer := w.Result()
-	defer func() { _ = answer.Body.Close() }()
-	if err := failed(answer); !errors.Is(err, ErrDenied) {
 		t.Errorf("%v; want ErrDenied", err)
 	}
 }

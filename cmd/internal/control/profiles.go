@@ -34,7 +34,11 @@ func routeProfiles(mux *http.ServeMux, b Profiles) {
 		_, _ = w.Write(file) // an error here is the client's, who has gone
 	})
 	mux.HandleFunc("PUT /v1/profiles/{ref}/file", func(w http.ResponseWriter, r *http.Request) {
-		file, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxProfileBytes))
+		var file []byte
+		err := slowly(w, func() (err error) {
+			file, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxProfileBytes))
+			return err
+		})
 		if err != nil {
 			reply(w, nil, fmt.Errorf("%w: %w (a profile file has at most %d bytes)", ErrRefused, err, MaxProfileBytes))
 			return

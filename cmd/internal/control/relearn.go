@@ -11,7 +11,7 @@ type RelearnRequest struct {
 	// The span, on the units' clock. Both zero: that of Incident.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// Incident is the number of one of the domain's anomalies, or "last".
+	// Incident is the number of one of the domain's anomalies, or "last", or the id of one of its incidents that are kept.
 	Incident string `json:"incident,omitempty"`
 	// DryRun only shows what would come of it.
 	DryRun bool `json:"dry_run,omitempty"`
@@ -78,6 +78,8 @@ type Anomaly struct {
 	Open   bool      `json:"open"`
 	Units  int       `json:"units"` // anomalous ones
 	Text   string    `json:"text"`
+	// Surroundings is what stood around the domain then; nil where only the time is told.
+	Surroundings *Surroundings `json:"surroundings,omitempty"`
 }
 
 // Drift says how far what a domain does has moved away from what its profile was learnt on, which is the fixed reference.

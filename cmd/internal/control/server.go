@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -25,16 +24,19 @@ const (
 
 // Listen makes the control socket, readable and writable by its owner alone. A socket that a dead daemon left behind is replaced; one that
 // answers is not, nor is anything else.
-func Listen(path string) (net.Listener, error) {
+func Listen(path string) (net.Listener, error) { return ListenAs(path, "control.socket") }
+
+// ListenAs is Listen for another socket of the daemon, whose path is the value of a key of the configuration: errors name it.
+func ListenAs(path, key string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control: make directory of the socket: %w", err)
 	}
-	if err := checkSocket(path); err != nil {
+	if err := checkSocket(path, key); err != nil {
 		return nil, err
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("control: %s: another daemon answers there (one daemon a socket: set control.socket)", path)
+		return nil, fmt.Errorf("control: %s: another daemon answers there (one daemon a socket: set %s)", path, key)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control: remove stale socket: %w", err)
@@ -49,7 +51,7 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // checkSocket refuses what must not be replaced by a socket.
-func checkSocket(path string) error {
+func checkSocket(path, key string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -57,19 +59,22 @@ func checkSocket(path string) error {
 	case err != nil:
 		return fmt.Errorf("control: look at the socket: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("control: %s is there already and no socket: not replaced (control.socket must name a path for a socket)", path)
+		return fmt.Errorf("control: %s is there already and no socket: not replaced (%s must name a path for a socket)", path, key)
 	}
 	return nil
 }
 
-// Serve answers requests on l until ctx ends, and closes l.
+// Serve answers requests of root and of the daemon's own user on l until ctx ends, and closes l. Others are refused, and logged.
 func Serve(ctx context.Context, l net.Listener, b Backend, log logrus.FieldLogger) error {
 	server := &http.Server{
-		Handler:           checkPeer(routes(b), log),
+		Handler:           routes(b),
 		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       withPeer,
 	}
+	guarded := newDoor(l, log)
+	defer guarded.refused.Wait()
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		// The server's own context is over already: what is left gets a moment of its own.
@@ -77,7 +82,7 @@ func Serve(ctx context.Context, l net.Listener, b Backend, log logrus.FieldLogge
 		defer cancel()
 		stopped <- errors.Join(server.Shutdown(late), server.Close())
 	})
-	err := server.Serve(l)
+	err := server.Serve(guarded)
 	if stop() { // it did not end because of ctx
 		return fmt.Errorf("control: serve: %w", err)
 	}
@@ -89,6 +94,10 @@ func Serve(ctx context.Context, l net.Listener, b Backend, log logrus.FieldLogge
 
 func routes(b Backend) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/daemon", func(w http.ResponseWriter, _ *http.Request) {
+		d, err := thisDaemon()
+		reply(w, d, err)
+	})
 	mux.HandleFunc("GET /v1/domains", func(w http.ResponseWriter, _ *http.Request) { reply(w, b.Domains(), nil) })
 	mux.HandleFunc("GET /v1/domains/{ref}", func(w http.ResponseWriter, r *http.Request) {
 		d, err := b.Domain(r.PathValue("ref"))
@@ -114,6 +123,7 @@ func routes(b Backend) http.Handler {
 		}
 	})
 	routeProfiles(mux, b)
+	routeIncidents(mux, b)
 	mux.HandleFunc("GET /v1/units", func(w http.ResponseWriter, r *http.Request) { stream(w, r, b) })
 	return mux
 }
@@ -136,7 +146,7 @@ func stream(w http.ResponseWriter, r *http.Request, b Backend) {
 func decode(w http.ResponseWriter, r *http.Request, request any) bool {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(request)
+	err := slowly(w, func() error { return decoder.Decode(request) })
 	if err != nil {
 		reply(w, nil, fmt.Errorf("%w: %w", ErrRefused, err))
 	}
@@ -153,6 +163,8 @@ func reply(w http.ResponseWriter, v any, err error) {
 	switch {
 	case errors.Is(err, ErrNoProfile):
 		w.WriteHeader(http.StatusGone)
+	case errors.Is(err, ErrNoIncident):
+		w.WriteHeader(http.StatusUnprocessableEntity)
 	case errors.Is(err, ErrNoDomain):
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, ErrRefused):
@@ -164,43 +176,4 @@ func reply(w http.ResponseWriter, v any, err error) {
 		v = failure{err.Error()}
 	}
 	_ = json.NewEncoder(w).Encode(v) // an error here is the client's, who has gone
-}
-
-type peerKey struct{}
-
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	if peer, err := peerOf(conn); err == nil {
-		return context.WithValue(ctx, peerKey{}, peer)
-	}
-	return ctx
-}
-
-// peerOf reads who is at the other end of a UNIX connection (unix(7), SO_PEERCRED).
-func peerOf(conn net.Conn) (cred *unix.Ucred, err error) {
-	u, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, errors.New("not a UNIX connection")
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return cred, errors.Join(err, ctlErr)
-}
-
-// checkPeer lets in root and the daemon's own user.
-func checkPeer(next http.Handler, log logrus.FieldLogger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer, ok := r.Context().Value(peerKey{}).(*unix.Ucred)
-		if ok && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid()) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if ok {
-			log.WithFields(logrus.Fields{"uid": peer.Uid, "pid": peer.Pid}).Warn("control: refused a user who is neither root nor the daemon's")
-		}
-		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(failure{ErrDenied.Error()})
-	})
 }

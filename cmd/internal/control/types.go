@@ -30,19 +30,30 @@ type DomainStatus struct {
 	Ledger Ledger  `json:"ledger"`
 	// Incidents are those that are open.
 	Incidents []Incident `json:"incidents,omitempty"`
+	// Opened is how many incidents of each kind were opened since the daemon attached to the domain.
+	Opened map[string]uint64 `json:"incidents_opened,omitempty"`
 	// Anomalies are the newest times in which the domain was anomalous, the oldest first.
 	Anomalies []Anomaly `json:"anomalies,omitempty"`
+	// Surroundings is what stands around the domain now; nil in a list of several.
+	Surroundings *Surroundings `json:"surroundings,omitempty"`
 	// Drift is how far the domain has moved away from its profile; nil: not known yet.
 	Drift *Drift `json:"drift,omitempty"`
 	// Sources are those that the domain is observed by.
 	Sources []Source `json:"sources,omitempty"`
 	// BufferBytes is the memory of the domain's ring buffers.
 	BufferBytes uint64 `json:"buffer_bytes"`
+	// CPUSeconds is the daemon's CPU time for reading, learning and judging the domain since it attached. LTTng's daemons have their own.
+	CPUSeconds float64 `json:"cpu_seconds"`
 
 	Last    *UnitReport `json:"last,omitempty"`    // the newest unit
 	Alarm   *UnitReport `json:"alarm,omitempty"`   // the newest anomalous unit
 	Support int         `json:"support_vectors"`   // of the profile
 	Trained *time.Time  `json:"trained,omitempty"` // when the profile was made
+
+	// History says why incidents are not kept on disk now; empty: they are.
+	History string `json:"history_error,omitempty"`
+	// Aside is the newest database of incidents that was damaged and moved aside, as long as it is there; empty: there is none.
+	Aside string `json:"history_damaged,omitempty"`
 }
 
 // Source is one by which a domain is observed.
@@ -93,6 +104,11 @@ type Units struct {
 	Lossy  uint64 `json:"lossy"`  // events were lost in them
 	Unread uint64 `json:"unread"` // their trace could not be read
 	Late   uint64 `json:"late"`   // events that came after their unit had been given out
+	// Unusual and Unknown are those of Judged that were anomalous, and those that say nothing, as events were lost in them and the rest was usual.
+	Unusual uint64 `json:"unusual"`
+	Unknown uint64 `json:"unknown"`
+	Lost    uint64 `json:"lost_events"` // that may be missing from the units, at most
+	Hits    uint64 `json:"hits"`        // counts of all features together: an event counts once for each feature that it belongs to
 }
 
 // UnitReport is one unit and what was thought of it.
@@ -108,7 +124,7 @@ type UnitReport struct {
 	Score     float64           `json:"score"`
 	PValue    float64           `json:"p_value"`
 	Anomalous bool              `json:"anomalous"`
-	Explain   []Variable        `json:"explain,omitempty"` // most telling first
+	Explain   []Variable        `json:"explain,omitempty"` // of an anomalous unit, most telling first
 	Sentence  string            `json:"sentence,omitempty"`
 }
 
@@ -150,7 +166,8 @@ type Ledger struct {
 
 // Incident is something that an operator should look at.
 type Incident struct {
-	Kind  string    `json:"kind"` // anomaly, drift, loss, trace, reboots, identity or policy
+	ID    string    `json:"id,omitempty"` // by which it is kept, IncidentRecord
+	Kind  string    `json:"kind"`         // anomaly, drift, loss, trace, reboots, identity or policy
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`
 }

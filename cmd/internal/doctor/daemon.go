@@ -17,12 +17,18 @@ func (x *examination) daemon(ctx context.Context) {
 	switch {
 	case x.asked == nil:
 		x.say(ok(Daemon, "answers on %s and watches %d %s", x.Socket, len(x.watched), plural(len(x.watched), "domain")))
+		if i := slices.IndexFunc(x.watched, func(d control.DomainStatus) bool { return d.History != "" }); i >= 0 {
+			x.say(bad(Daemon, Warning, "do what it says; until then incidents are kept in memory alone", "incidents are not written: %s", x.watched[i].History))
+		}
+		if i := slices.IndexFunc(x.watched, func(d control.DomainStatus) bool { return d.Aside != "" }); i >= 0 {
+			x.say(bad(Daemon, Warning, "look whether sqlite3 FILE .recover saves what is needed, then remove the file", "the database of incidents was damaged, and a new one was begun; what the old one held is missing: %s", x.watched[i].Aside))
+		}
 	case errors.Is(x.asked, control.ErrDenied):
 		x.say(bad(Daemon, Unknown, asRoot, "this user may not ask it: %s is for root and its own user", x.Socket))
 	case errors.Is(x.asked, control.ErrNoDaemon):
-		x.say(bad(Daemon, Problem, "start virtsentryd as root, or give its control.socket with --socket", "nobody answers on %s", x.Socket))
+		x.say(bad(Daemon, Problem, "start it (systemctl start virtsentryd; journalctl -u virtsentryd says why it ended), or give its control.socket with --socket", "nobody answers on %s", x.Socket))
 	default:
-		x.say(bad(Daemon, Unknown, "look into its log, and start it again if it hangs", "it gave no answer on %s: %v", x.Socket, x.asked))
+		x.say(bad(Daemon, Unknown, "look into its log (journalctl -u virtsentryd), and start it again if it hangs (systemctl restart virtsentryd)", "it gave no answer on %s: %v", x.Socket, x.asked))
 	}
 }
 

@@ -117,6 +117,10 @@ var cases = map[string]struct {
 		h.listens = map[string]Peer{lttngDir + "/lttng-ust-sock-11": {PID: sessiondPID}}
 		h.executable(ofProcess(sessiondPID, "exe"), "liblttng-ust-ctl.so.6")
 	}, "ust-abi problem"},
+	"confined-socket": {func(h *host) {
+		h.chmod(lttngDir+"/lttng-ust-sock-8", 0o660)
+		h.peers = nil
+	}, "registered problem"},
 	"not-registered": {func(h *host) { h.peers = nil }, "registered problem"},
 	"apparmor-deny": {func(h *host) {
 		withArmour(h, denyLines, "")
@@ -170,6 +174,11 @@ var cases = map[string]struct {
 	"no-daemon": {func(h *host) {
 		h.domains, h.asked = nil, fmt.Errorf("control: %w", control.ErrNoDaemon)
 	}, "virtsentryd problem"},
+	"damaged-history": {func(h *host) {
+		for i := range h.domains {
+			h.domains[i].Aside = "/var/lib/virtsentry/history.db.damaged-20260504T120000.000000000"
+		}
+	}, "virtsentryd warning"},
 	"not-watched":        {func(h *host) { h.domains = nil }, "state problem"},
 	"bad-configuration":  {func(h *host) { h.write("/etc/virtsentry/virtsentry.toml", "[nonsense]\n") }, "configuration problem"},
 	"another-run-dir":    {func(h *host) { h.write("/etc/virtsentry/virtsentry.toml", "[libvirt]\nrun_dir = \"/run/other\"\n") }, "libvirt problem, process problem"},

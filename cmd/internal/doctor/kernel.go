@@ -40,12 +40,12 @@ func (x *examination) helper(ctx context.Context) {
 		x.kernel.helps = true
 		x.say(ok(Helper, "answers on %s", socket))
 	case errors.Is(err, probe.ErrNoHelper):
-		x.say(bad(Helper, Warning, "start virtsentry-probe as root, or name its socket as sources.socket in "+x.Config,
+		x.say(bad(Helper, Warning, "start it (systemctl start virtsentry-probe.socket, or virtsentry-probe as root), or name its socket as sources.socket in "+x.Config,
 			"nobody listens on %s: of a domain nothing is seen but the trace points of its QEMU, where it has any", socket))
 	case errors.Is(err, probe.ErrRefused):
 		x.say(bad(Helper, Unknown, asRoot, "this user may not ask it: %s is for root and whom virtsentry-probe --allow names", socket))
 	default:
-		x.say(bad(Helper, Problem, "look into its log, and start it again if it hangs", "it gives no answer on %s: %s", socket, strings.ReplaceAll(err.Error(), x.path(socket), socket)))
+		x.say(bad(Helper, Problem, "look into its log (journalctl -u virtsentry-probe), and start it again if it hangs (systemctl restart virtsentry-probe)", "it gives no answer on %s: %s", socket, strings.ReplaceAll(err.Error(), x.path(socket), socket)))
 	}
 	x.ebpf()
 	x.tracefs()

@@ -36,6 +36,12 @@ func (x *examination) registration(t target, pid int, lib library) (connected bo
 		text += "; its environment sends it to " + dir
 		remedy = "take LTTNG_UST_APP_PATH from its environment (<qemu:env>, or libvirt's own), shut it down and start it"
 	}
+	const worldWritable = 0o002
+	socket := lttngDir + "/" + appSocket + strconv.Itoa(x.session.files)
+	if info, err := x.stat(socket); err == nil && info.Mode().Perm()&worldWritable == 0 {
+		text += "; " + socket + " is for root and one group"
+		remedy = "if it runs in another group, leave the socket to that one (/usr/lib/virtsentry/confine-lttng GROUP, and see systemctl cat lttng-sessiond); or " + remedy
+	}
 	if x.armour.enabled {
 		remedy = "see confinement; or " + remedy
 	}

@@ -28,8 +28,8 @@ var (
 	allowRule = regexp.MustCompile(`^\s*(audit\s+)?(allow\s+)?(owner\s+)?(file\s+)?"?/\S*lttng-ust-sock-\S*\s+[a-z]*w`)
 )
 
-const allowLTTng = "take the lines with deny and lttng-ust-wait from " + abstraction + "; write \"/dev/shm/lttng-ust-wait-* r,\" and \"/run/lttng/lttng-ust-sock-* rw,\" into " +
-	localRules + "; shut the domain down and start it, for rules count from a domain's start"
+const allowLTTng = "virtsentry-apparmor allow lets guests use it (virtsentry-apparmor(8) says what that opens), or by hand: take the lines with deny and lttng-ust-wait from " + abstraction + "; write \"/dev/shm/lttng-ust-wait-* r,\" and \"/run/lttng/lttng-ust-sock-* rw,\" into " +
+	localRules + "; then shut the domain down and start it, for rules count from a domain's start"
 
 // security looks at the two kinds of mandatory access control that libvirt confines guests with.
 func (x *examination) security() {

@@ -80,6 +80,7 @@ func healthy(t *testing.T) *host {
 		}},
 	}}
 	h.write(lttngDir+"/lttng-ust-sock-8", "")
+	h.chmod(lttngDir+"/lttng-ust-sock-8", 0o666)
 	h.write(clientSocket, "")
 	h.write("/dev/shm/lttng-ust-wait-8", "")
 	h.chmod("/dev/shm/lttng-ust-wait-8", 0o664)

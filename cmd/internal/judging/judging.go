@@ -119,7 +119,6 @@ func (j *Judge) Observe(p *model.Profile, values []float64, lostIn []unit.Column
 	if err != nil {
 		return err
 	}
-	list := j.sequence.Explain(verdict, values)
 	j.decider.Observe(verdict.Anomalous, lossy)
 	if lossy {
 		j.lossy++
@@ -130,12 +129,14 @@ func (j *Judge) Observe(p *model.Profile, values []float64, lostIn []unit.Column
 		j.seen++
 	}
 	report.Judged, report.Score, report.PValue, report.Anomalous = true, verdict.Score, verdict.PValue, verdict.Anomalous
-	if verdict.Anomalous {
-		if report.Sentence = model.Sentence(list, SentenceParts, j.names.Describe); report.Sentence == "" {
-			report.Sentence = "an unusual combination of usual counts"
-		}
-		j.why = report.Sentence
+	if !verdict.Anomalous {
+		return nil // there is nothing to explain, and it would be most of what a unit costs
 	}
+	list := j.sequence.Explain(verdict, values)
+	if report.Sentence = model.Sentence(list, SentenceParts, j.names.Describe); report.Sentence == "" {
+		report.Sentence = "an unusual combination of usual counts"
+	}
+	j.why = report.Sentence
 	told, _ := model.Telling(list, explainFeatures, j.names.Describe)
 	for _, c := range told {
 		subsystem, words := j.names.Describe(c.Feature)

@@ -81,7 +81,7 @@ func TestStates(t *testing.T) {
 				case 'A':
 					values[0], r.Lost = 900, 20
 				}
-				if err := j.Observe(p, values, nil, &r); err != nil || !r.Judged || len(r.Explain) != 1 || r.Anomalous != (r.Sentence != "") {
+				if err := j.Observe(p, values, nil, &r); err != nil || !r.Judged || r.Anomalous != (len(r.Explain) == 1) || r.Anomalous != (r.Sentence != "") {
 					t.Fatalf("%s: %+v, %v", tc.name, r, err)
 				}
 			}

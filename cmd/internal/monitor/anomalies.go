@@ -56,6 +56,14 @@ func (a *anomalies) observe(u *control.UnitReport, incident string) bool {
 	return open
 }
 
+// resume goes on with an anomaly that an earlier daemon has seen the beginning of.
+func (a *anomalies) resume(x control.Anomaly) {
+	a.count++
+	x.Number, x.Open = a.count, true
+	a.list = append(slices.Clone(a.list), x)
+	a.next = control.Anomaly{Begin: x.Begin, End: x.End, Units: x.Units}
+}
+
 // take counts an anomalous unit.
 func (a *anomalies) take(u *control.UnitReport) bool {
 	if !u.Anomalous {
@@ -110,7 +118,17 @@ func (w *watcher) noteAnomaly(u *control.UnitReport) {
 			text = x.Text
 		}
 	}
-	if w.past.observe(u, text) {
-		w.edit(func(d *control.DomainStatus) { d.Anomalies = w.past.list })
+	before := w.past.count
+	if !w.past.observe(u, text) {
+		return
 	}
+	last := &w.past.list[len(w.past.list)-1]
+	switch {
+	case w.past.count > before:
+		w.m.surveyor.want(w.domain.UUID) // as it is now, not some minutes ago
+	case !last.Open: // what stood around it is still known
+		then := w.m.Surroundings(w.domain.UUID, last.Begin, last.End)
+		last.Surroundings = &then
+	}
+	w.edit(func(d *control.DomainStatus) { d.Anomalies = w.past.list })
 }

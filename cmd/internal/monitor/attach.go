@@ -21,6 +21,8 @@ const (
 	// collectDelay is how long after a unit's end it is collected; spread adds a part that differs from domain to domain.
 	collectDelay = 100 * time.Millisecond
 	spread       = 300 * time.Millisecond
+	// together is what collections wait for each other: a processor that is woken once for several of them takes less of its time for each.
+	together     = 200 * time.Millisecond
 	collectLimit = 10 * time.Second // for one rotation
 	closeLimit   = 10 * time.Second // for the last one
 	// registerLimit is how long an attached QEMU may take to register with LTTng before its domain counts as blind.
@@ -35,16 +37,21 @@ const (
 // whether there is one.
 func (w *watcher) attach(ctx context.Context) bool {
 	for wait := attachRetry; ; wait = min(2*wait, attachMost) {
+		if !w.awaitTurn(ctx) {
+			return false
+		}
 		err := w.tryAttach(ctx)
+		if err == nil {
+			return true // its turn ends when it has given something
+		}
+		w.endTurn()
 		switch {
-		case err == nil:
-			return true
 		case ctx.Err() != nil:
 			return false
 		case w.gone():
 			w.log.Info("its QEMU has ended")
 			return false
-		case errors.Is(err, lttng.ErrNoSessionDaemon): // to ask for it is cheap
+		case errors.Is(err, lttng.ErrNoSessionDaemon), errors.Is(err, errBuffers): // to ask for it is cheap
 			wait = attachRetry
 		}
 		w.blindness(attachReason(err))
@@ -78,6 +85,7 @@ func (w *watcher) tryAttach(ctx context.Context) error {
 	if w.proc.PID == 0 {                         // not again after a restart of the session daemon: what was seen before was seen
 		missed := w.missed(proc, age)
 		w.edit(func(d *control.DomainStatus) { w.proc, d.PID, d.Missed = proc, proc.PID, missed.Seconds() })
+		w.life = w.m.life(proc)
 		w.boot.begin(now-int64(age), time.Duration(w.settings.Learning.Starting))
 		if w.restored, err = w.m.processes.Restored(proc); err != nil {
 			w.log.WithError(err).Warn("not known whether the guest was restored: it boots, presumably")
@@ -147,9 +155,14 @@ func attachReason(err error) *control.Reason {
 	return because(code, err.Error())
 }
 
-// complain logs an error, but not the same one again and again.
+// complain logs an error, but not the same one again and again. What makes a trace unreadable is the traced process's choice, each time another: it is not to
+// fill the log.
 func (w *watcher) complain(err error, what string) {
-	if text := err.Error(); text != w.trouble {
+	text := err.Error()
+	if errors.Is(err, errUnreadable) {
+		text = errUnreadable.Error()
+	}
+	if text != w.trouble {
 		w.trouble = text
 		w.log.WithError(err).Warn(what)
 	}
@@ -170,21 +183,32 @@ func (w *watcher) loop(ctx context.Context) {
 	}
 }
 
-// untilCollect is the time until shortly after the next multiple of two seconds.
+// untilCollect is the time until shortly after the next unit is complete.
 func (w *watcher) untilCollect() time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(w.domain.UUID))
-	offset := collectDelay + time.Duration(h.Sum32())%spread
-	now := time.Now().Add(-offset)
-	return unit.Width - now.Sub(now.Truncate(unit.Width))
+	offset := collectDelay
+	if !w.hurried {
+		offset += time.Duration(h.Sum32())%spread + w.source.lag()
+	}
+	at := time.Now().UnixNano()
+	if w.grid != 0 { // the host's clock may have been set since the source was made
+		at = now() - w.grid
+	}
+	left := unit.Width - (time.Duration(at)-offset)%unit.Width
+	if w.hurried {
+		return left
+	}
+	clock := time.Duration(now())
+	return (clock+left+together-1)/together*together - clock
 }
 
 func (w *watcher) collect() {
 	ctx, cancel := context.WithTimeout(context.Background(), collectLimit)
 	defer cancel()
-	b, err := w.source.collect(ctx)
+	b, err := w.source.collect(ctx, w.hurried)
 	switch {
-	case errors.Is(err, errUnreadable):
+	case errors.Is(err, errUnreadable) && !errors.Is(err, errDropped):
 		// Its units are marked as lossy; until a chunk can be read again, nothing is known of the domain.
 		w.blind = because(reasonUnreadable, err.Error())
 		w.edit(func(d *control.DomainStatus) { d.Units.Unread += uint64(len(b.units)) })
@@ -195,11 +219,14 @@ func (w *watcher) collect() {
 		}
 	}
 	w.take(b)
+	value, _ := w.state()
+	w.hurry(value == stateSuspect)
 	if err != nil {
 		w.failed(err)
 		return
 	}
 	if !w.heard && time.Since(w.attached) > registerLimit && w.m.processes.Alive(w.proc) {
+		w.endTurn()
 		w.blindness(w.unheard())
 	}
 }
@@ -217,12 +244,16 @@ func (w *watcher) unheard() *control.Reason {
 // failed is what follows when a collection failed: nothing is seen, and a session that does not recover is given up.
 func (w *watcher) failed(err error) {
 	w.complain(err, "could not collect")
-	if errors.Is(err, errUnreadable) {
+	if errors.Is(err, errUnreadable) && !errors.Is(err, errDropped) {
 		return // the session itself is well
 	}
 	why := attachReason(err)
 	if why.Code == reasonAttachFailed {
 		why.Code = reasonCollectFailed
+	}
+	if errors.Is(err, errNoRoom) { // another session would have none either
+		w.blindness(why)
+		return
 	}
 	w.failures++
 	if errors.Is(err, lttng.ErrIdentity) {
@@ -232,7 +263,7 @@ func (w *watcher) failed(err error) {
 	}
 	w.blindness(why) // at once: to end a session may take long
 	gone := errors.Is(err, lttng.ErrNoSessionDaemon) || errors.Is(err, lttng.ErrNoSession) || errors.Is(err, probe.ErrNoHelper)
-	if gone || w.failures >= failuresMost {
+	if gone || errors.Is(err, errDropped) || w.failures >= failuresMost {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 		defer cancel()
 		if closeErr := w.source.close(ctx); closeErr != nil && !gone {
@@ -264,7 +295,7 @@ func (w *watcher) detach() {
 		w.loss = lossWatch{}
 		w.foreign, w.usurped, w.doubt, w.blind = nil, nil, nil, nil
 		for _, kind := range []string{incidentAnomaly, incidentIdentity, incidentLoss, incidentReboots, incidentTrace} {
-			w.shut(kind)
+			w.end(kind, control.ClosedPolicy)
 		}
 	case !w.m.processes.Alive(w.proc):
 		w.ledger.fill(now(), why)
@@ -274,7 +305,9 @@ func (w *watcher) detach() {
 // drop forgets a source that was closed.
 func (w *watcher) drop() {
 	w.m.buffers.release(w.source.memory())
-	w.source, w.heard = nil, false
+	w.source, w.heard, w.grid = nil, false, 0
+	w.endTurn()
+	w.hurry(false)
 	w.judge.gap()
 	w.edit(func(d *control.DomainStatus) { d.BufferBytes, d.Sources = 0, nil })
 }

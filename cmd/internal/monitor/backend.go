@@ -16,17 +16,30 @@ func (m *Monitor) Domains() []control.DomainStatus {
 	m.mu.Lock()
 	list := make([]control.DomainStatus, 0, len(m.watchers))
 	for _, w := range m.watchers {
-		list = append(list, w.status())
+		list = append(list, bare(w.status()))
 	}
 	m.mu.Unlock()
+	kept := m.history.Status()
+	for i := range list {
+		list[i].History, list[i].Aside = kept.Error, kept.Aside
+	}
 	slices.SortFunc(list, func(a, b control.DomainStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UUID, b.UUID))
 	})
 	return list
 }
 
-// Domain finds a watched domain as virsh does, control.Backend: by id, if ref is a number, then by UUID, then by name.
+// Domain finds a watched domain as virsh does, control.Backend: by id, if ref is a number, then by UUID, then by name. What stands around it comes with it.
 func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
+	d, err := m.find(ref)
+	if err != nil {
+		return d, err
+	}
+	return m.surround(d), nil
+}
+
+// find is Domain without what stands around it.
+func (m *Monitor) find(ref string) (control.DomainStatus, error) {
 	list := m.Domains()
 	id, err := strconv.ParseUint(ref, 10, 31) // digits alone
 	for _, is := range []func(control.DomainStatus) bool{
@@ -43,7 +56,7 @@ func (m *Monitor) Domain(ref string) (control.DomainStatus, error) {
 
 // Learn makes a domain learn anew, control.Backend.
 func (m *Monitor) Learn(ref string, units int) error {
-	d, err := m.Domain(ref)
+	d, err := m.find(ref)
 	if err != nil {
 		return err
 	}

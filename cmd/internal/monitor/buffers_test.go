@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -40,5 +41,21 @@ func TestCountCPUs(t *testing.T) {
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
 		}
+	}
+}
+
+// Where there is no room for ring buffers, none are asked for.
+func TestBuffersRoom(t *testing.T) {
+	b := newBuffers(testConfig(t).LTTng, silent())
+	b.shm = t.TempDir()
+	if err := b.room(1); err != nil {
+		t.Error(err)
+	}
+	if err := b.room(1 << 62); !errors.Is(err, errBuffers) || !strings.Contains(err.Error(), b.shm) {
+		t.Errorf("room for 4 EiB: %v; want errBuffers, and %s", err, b.shm)
+	}
+	b.shm = filepath.Join(b.shm, "none")
+	if err := b.room(1 << 62); err != nil {
+		t.Errorf("of what is not known: %v", err)
 	}
 }

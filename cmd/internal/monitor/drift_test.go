@@ -7,12 +7,14 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/model"
+	"github.com/virtsentry/virtsentry/model/libsvm"
 )
 
 // A drift is an incident that changes neither state nor profile, and ends with another profile.
 func TestDrift(t *testing.T) {
 	_, p := kept(t)
-	w := &watcher{domain: libvirt.Domain{Name: "web"}, judge: &judge{profile: p}, log: silent()}
+	m := New(testConfig(t), testSet, libsvm.Engine{}, silent())
+	w := &watcher{m: m, domain: libvirt.Domain{Name: "web"}, judge: &judge{profile: p}, log: silent()}
 	feed := func(n int, u control.UnitReport) {
 		for range n {
 			w.noteDrift(&u)

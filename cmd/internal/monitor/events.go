@@ -1,11 +1,13 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -40,13 +42,15 @@ func clock(ctx context.Context, events <-chan libvirt.Event, out chan<- timed) {
 
 // event takes an event that came then (CLOCK_MONOTONIC, nanoseconds).
 func (m *Monitor) event(ctx context.Context, e libvirt.Event, at int64) {
-	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind}).Debug("libvirt event")
+	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind, "detail": e.Detail}).Debug("libvirt event")
+	m.happenings.note(e, time.Now().Add(time.Duration(at-now())))
 	switch e.Kind {
 	case libvirt.Started:
 		m.watch(ctx, e.Domain)
 		m.policy(e.Domain.UUID)
 		m.askProfile(e.Domain.UUID, true)
 		m.hardware(e.Domain.UUID)
+		m.surveyor.want(e.Domain.UUID)
 		m.retry(e.Domain.UUID)
 		m.activity(e.Domain.UUID, at)
 	case libvirt.Stopped:
@@ -63,12 +67,17 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event, at int64) {
 		if w := m.watcher(e.Domain.UUID); w != nil {
 			w.news.tell(func(t *notice) { t.reboot(at) })
 		}
-	case libvirt.PolicyChanged, libvirt.Defined:
+	case libvirt.PolicyChanged:
+		m.policyChanged(e.Domain.UUID)
+	case libvirt.Defined:
 		m.policy(e.Domain.UUID)
 	case libvirt.DevicesChanged:
 		m.hardware(e.Domain.UUID)
+		m.surveyor.want(e.Domain.UUID)
 	case libvirt.MetadataChanged:
 		m.verify(e.Domain.UUID)
+	case libvirt.ProfileChanged:
+		m.verifyProfile(e.Domain.UUID)
 	}
 }
 
@@ -84,12 +93,14 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 		return
 	}
 	for _, d := range domains {
+		m.gotOn()
 		m.policy(d.UUID) // first: it may say that the domain is not to be watched
 		m.watch(ctx, d)
 		m.askProfile(d.UUID, false)
 		m.activity(d.UUID, at)
 		m.hardware(d.UUID)
 		m.verify(d.UUID)
+		m.surveyor.wantOld(d.UUID)
 		m.retry(d.UUID)
 	}
 	for uuid, w := range old {
@@ -97,14 +108,24 @@ func (m *Monitor) reconcile(ctx context.Context, conn *libvirt.Connection) {
 			w.stop()
 		}
 	}
+	m.history.Settle(func(uuid string) bool {
+		return slices.ContainsFunc(domains, func(d libvirt.Domain) bool { return d.UUID == uuid })
+	})
 	m.forgetPolicies(conn)
+	m.surveyor.forget(domains)
+	m.happenings.forget(time.Now())
 }
 
-// retry has written again what was refused of a domain that libvirt did not know to run yet.
+// retry has written again what was refused of a domain that libvirt did not know to run yet, and looks again for what was not certain.
 func (m *Monitor) retry(uuid string) {
 	if w := m.watcher(uuid); w != nil {
+		if w.unsure.Load() {
+			m.verifyProfile(uuid)
+		}
 		w.record.retry()
 		w.publish.retry()
+		w.carried.retry()
+		w.restore.retry()
 	}
 }
 
@@ -114,8 +135,12 @@ func (m *Monitor) askProfile(uuid string, started bool) {
 	if w == nil || conn == nil {
 		return
 	}
-	if before := w.asked.Swap(conn); started || before != conn {
+	before := w.asked.Swap(conn)
+	if started || before != conn {
 		m.bring(uuid)
+	}
+	if before != conn {
+		m.verifyProfile(uuid) // what happened to it meanwhile was not heard of
 	}
 }
 
@@ -271,5 +296,30 @@ func (m *Monitor) verify(uuid string) {
 	// A write that began meanwhile is not somebody else's.
 	if w.record.settled() == want {
 		w.news.tell(func(t *notice) { t.rewrite = true })
+	}
+}
+
+// verifyProfile has a watcher write its profile element again where libvirt shows something else: somebody removed or changed it, and it would not go
+// where the domain goes.
+func (m *Monitor) verifyProfile(uuid string) {
+	w, conn := m.watcher(uuid), m.connection()
+	if w == nil || conn == nil || w.stays.Load() {
+		return
+	}
+	w.unsure.Store(true)
+	want := w.element.Load()
+	if want == nil || w.publish.busy() {
+		return
+	}
+	shown, err := conn.Profile(uuid)
+	switch {
+	case err != nil && !errors.Is(err, libvirt.ErrGarbled):
+		return
+	case err == nil && cmp.Or(shown, new(libvirt.ProfileElement)).Digest() == *want:
+		w.unsure.Store(false)
+		return
+	}
+	if w.element.Load() == want && !w.publish.busy() {
+		w.news.tell(func(t *notice) { t.republish = true })
 	}
 }

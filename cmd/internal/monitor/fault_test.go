@@ -140,7 +140,7 @@ func TestPatient(t *testing.T) {
 	p := &patient{source: slow}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.collect(over); !errors.Is(err, errSilent) {
+	if _, err := p.collect(over, false); !errors.Is(err, errSilent) {
 		t.Errorf("collect from a source that hangs = %v; want errSilent", err)
 	}
 	slow.mu.Unlock()
@@ -175,6 +175,7 @@ func TestRecorderBusyJob(t *testing.T) {
 		written = append(written, s.Value)
 		return nil
 	}, silent())
+	r.keeps = true
 	r.put(libvirt.State{Value: "anomalous"})
 	for range 3 {
 		if r.flush() != recordRetry || r.settled() != nil {

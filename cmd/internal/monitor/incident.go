@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,15 @@ func (l *incidents) open(kind, text string) bool {
 	*l = append(slices.Clone(*l), control.Incident{Kind: kind, Since: time.Now(), Text: text})
 	slices.SortFunc(*l, func(a, b control.Incident) int { return strings.Compare(a.Kind, b.Kind) })
 	return true
+}
+
+// identify says by which id the one of a kind is kept, and since when it is open. Nobody has read it yet.
+func (l *incidents) identify(kind, id string, since time.Time) {
+	for i, x := range *l {
+		if x.Kind == kind {
+			(*l)[i].ID, (*l)[i].Since = id, since
+		}
+	}
 }
 
 // shut ends an incident and says whether it was open.
@@ -89,14 +99,34 @@ func (w *lossWatch) observe(lost bool) bool {
 
 // report opens an incident.
 func (w *watcher) report(kind, text string) {
-	if w.open.open(kind, text) {
-		w.log.WithFields(logrus.Fields{"incident": kind, "text": text}).Warn("incident opened")
+	if !w.open.open(kind, text) {
+		w.confirm(kind)
+		return
+	}
+	w.edit(func(d *control.DomainStatus) { d.Opened = oneMore(d.Opened, kind) })
+	w.begin(kind, text)
+	w.log.WithFields(logrus.Fields{"incident": kind, "id": w.chronicle.open[kind].record.ID, "text": text}).Warn("incident opened")
+}
+
+// oneMore is a copy of the numbers with one more of a kind: what others read is not changed any more.
+func oneMore(numbers map[string]uint64, kind string) map[string]uint64 {
+	more := map[string]uint64{kind: 0}
+	maps.Copy(more, numbers)
+	more[kind]++
+	return more
+}
+
+// shut ends an incident, if enough was seen to say so.
+func (w *watcher) shut(kind string) {
+	if !w.pending(kind) {
+		w.end(kind, control.ClosedOver)
 	}
 }
 
-// shut ends an incident.
-func (w *watcher) shut(kind string) {
+// end ends an incident for a reason, one of those of control.IncidentRecord.
+func (w *watcher) end(kind, why string) {
 	if w.open.shut(kind) {
+		w.conclude(kind, why)
 		w.log.WithField("incident", kind).Info("incident ended")
 	}
 }

@@ -32,13 +32,17 @@ type judge struct {
 	runsOn   model.Fingerprint // the zero value: not known yet
 	profile  *model.Profile    // nil: learning
 	shelved  *model.Profile    // out of force, as the domain runs on something else than it was learnt on
-	trained  model.Dataset
+	gathered unitLog           // to learn from
 	plan     plan
 	dropped  int
 	lossy    int             // lossy units in a row, while there is no profile
 	note     *control.Reason // why there is no profile, when that needs saying
 	decider  *judging.Judge
 	promise  promise
+	meter    Meter
+
+	unkept func() error // keeps the profile that is in force and could not be kept; nil: it is kept
+	owed   int          // units since that was last tried
 
 	thrown  bool        // the profile was thrown away, and is still to be taken out of the domain's metadata
 	looked  atomic.Bool // it is settled which profile the domain has brought along; until then nothing is written over it
@@ -47,7 +51,7 @@ type judge struct {
 
 // newJudge loads the domain's profile. A profile that is not there or cannot be used means learning.
 func newJudge(d libvirt.Domain, cfg config.Domain, counted *features, engine model.Engine, store *model.Store) (*judge, error) {
-	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, plan: newPlan(cfg.Learning, 0)}
+	j := &judge{domain: d, cfg: cfg, engine: engine, store: store, plan: newPlan(cfg.Learning, 0), meter: noMeter{}}
 	decider, err := judging.New(cfg.Judging.Decider(), j)
 	if err != nil {
 		return nil, err
@@ -65,7 +69,7 @@ func (j *judge) observeBy(counted *features) {
 	j.counted, j.features = counted, counted.Names()
 	j.gather(0)
 	j.decider.Reset()
-	j.trained.Features, j.shelved = j.features, nil
+	j.shelved = nil
 	p, err := j.store.Load(j.domain.UUID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -101,8 +105,9 @@ func (j *judge) discard(units int) {
 
 // gather begins to learn from so many units (0: as configured).
 func (j *judge) gather(units int) {
-	j.profile, j.plan, j.note = nil, newPlan(j.cfg.Learning, units), nil
-	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
+	j.profile, j.plan, j.note, j.unkept = nil, newPlan(j.cfg.Learning, units), nil, nil
+	j.dropped, j.lossy = 0, 0
+	j.gathered.clear()
 }
 
 // fit takes note of what the domain runs on now, and says in words what differs from what the profile in force was learnt on. Where something does,
@@ -144,8 +149,9 @@ func (j *judge) shelve(diff []string) {
 
 // startOver drops the units that were gathered on other hardware than the domain has now.
 func (j *judge) startOver(changed []string) {
-	n := len(j.trained.Rows)
-	j.trained.Rows, j.dropped, j.lossy = nil, 0, 0
+	n := j.gathered.length
+	j.dropped, j.lossy = 0, 0
+	j.gathered.clear()
 	j.plan.restart(j.cfg.Learning)
 	code, text := reasonGathering, fmt.Sprintf("gathering %d units of two seconds", j.plan.wanted)
 	if j.shelved != nil {
@@ -224,16 +230,19 @@ func (j *judge) observe(u unit.Unit, report *control.UnitReport) error {
 }
 
 func (j *judge) learn(u unit.Unit) error {
-	if n := len(j.trained.Rows); n > 0 && u.Start <= j.trained.Rows[n-1].Start {
+	if n := j.gathered.length; n > 0 && u.Start <= j.gathered.last {
 		// A new session after the host's clock was set back: the units before it are of another time.
 		j.dropped += n
-		j.trained.Rows = nil
+		j.gathered.clear()
 		j.plan.restart(j.cfg.Learning)
 	}
-	j.trained.Rows = append(j.trained.Rows, model.Row{Start: u.Start, Values: rowOf(u)})
-	if len(j.trained.Rows) < j.plan.wanted {
+	if j.gathered.add(u); j.gathered.length < j.plan.wanted {
 		return nil
 	}
+	trained := model.Dataset{Features: j.features}
+	began, outcome := time.Now(), TrainingRefused
+	defer func() { j.meter.Training(time.Since(began), outcome) }()
+	j.gathered.all(func(u unit.Unit) { trained.Rows = append(trained.Rows, model.Row{Start: u.Start, Values: rowOf(u)}) })
 	options := model.Options{
 		Domain:    model.Domain{UUID: j.domain.UUID, Name: j.domain.Name},
 		Catalogue: j.counted.Version(), Fingerprint: j.runsOn,
@@ -244,29 +253,54 @@ func (j *judge) learn(u unit.Unit) error {
 		Level:   j.cfg.Judging.Level,
 		Trim:    model.TrimShare,
 	}
-	if found, err := model.Converge(j.engine, j.trained, options); err == nil { // training fails for the same reason, and says so
+	if found, err := model.Converge(j.engine, trained, options); err == nil { // training fails for the same reason, and says so
 		if j.plan.goOn(found) {
+			outcome = TrainingNotEnough
 			return nil
 		}
 		if found.FarOut == nil {
 			options.Convergence = &found
 		}
 	}
-	p, err := model.Train(j.engine, j.trained, options)
+	p, err := model.Train(j.engine, trained, options)
 	if err != nil {
 		// Other units may do; until then the domain is not judged, and says so.
-		n := len(j.trained.Rows)
+		n := j.gathered.length
 		j.dropped += n
-		j.trained.Rows = nil
+		j.gathered.clear()
 		j.plan.restart(j.cfg.Learning)
 		j.note = because(reasonRefused, err.Error())
 		return fmt.Errorf("train domain %s on %d units: %w", j.domain.UUID, n, err)
 	}
-	rows := p.Training.Learnt(j.trained.Rows)
-	j.profile, j.shelved, j.note, j.trained.Rows = p, nil, nil, nil
+	outcome = TrainingLearnt
+	rows := p.Training.Learnt(trained.Rows)
+	j.profile, j.shelved, j.note = p, nil, nil
+	j.gathered.clear()
 	j.decider.Reset()
-	if err := keepProfile(j.store, p, rows); err != nil {
-		return fmt.Errorf("keep profile of domain %s (it is in force, but will be learnt again after a restart): %w", j.domain.UUID, err)
+	return j.keep(func() error { return keepProfile(j.store, p, rows) })
+}
+
+// keepAgain is how many units pass before a profile that could not be kept is tried to be kept again: those of a minute.
+const keepAgain = 30
+
+// keep keeps the profile that is in force, or tries again later.
+func (j *judge) keep(f func() error) error {
+	j.unkept, j.owed = nil, 0
+	err := f()
+	if err == nil {
+		return nil
 	}
-	return nil
+	j.unkept = f
+	return fmt.Errorf("keep profile of domain %s (it is in force; it will be tried again, and after a restart before that the domain is learnt anew): %w", j.domain.UUID, err)
+}
+
+// keepOwed tries again to keep a profile, now and then. It says whether it was kept.
+func (j *judge) keepOwed() bool {
+	if j.unkept == nil {
+		return false
+	}
+	if j.owed++; j.owed < keepAgain {
+		return false
+	}
+	return j.keep(j.unkept) == nil // it was said why not
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/history"
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/hooks"
 	"github.com/virtsentry/virtsentry/libvirt"
@@ -45,17 +46,32 @@ type Monitor struct {
 	dial      func(context.Context) (helper, error) // virtsentry-probe
 	units     hub
 	tees      tees
+	sessions  sessions
+	pulse     pulse
+	turns     chan struct{} // to attach
+	hurries   chan struct{} // turns to have units collected right after their end
 	hooks     *hooks.Runner
+	history   *history.Store
 	host      string
 	bootID    string
 	ending    atomic.Bool // the daemon ends
 	buffers   *buffers
+	meter     Meter
+	turned    func() // OnTurn; nil: nobody wants to know
+
+	happenings happenings
+	surveyor   *surveyor
+	kept       keptPolicies
+
+	keys    [][]byte   // that profiles in metadata are signed with; the first one signs; none: they are not
+	packing sync.Mutex // held while a profile is made ready for a domain's metadata
 
 	policyMu sync.Mutex        // guards policies
 	policies map[string]policy // by UUID
 
 	mu       sync.Mutex // guards the fields below
 	conn     *libvirt.Connection
+	connects uint64              // connections so far
 	watchers map[string]*watcher // by UUID
 	running  sync.WaitGroup
 }
@@ -69,12 +85,21 @@ func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.
 		watchers:  map[string]*watcher{},
 		policies:  map[string]policy{},
 		buffers:   newBuffers(cfg.LTTng, log),
+		turns:     newTurns(attachingMost),
+		hurries:   newTurns(hurriedMost),
+		meter:     noMeter{},
+		surveyor:  newSurveyor(),
+		kept:      keptPolicies{dir: cfg.Profiles.Dir},
 	}
 	m.live.Store(&cfg)
 	m.attach = m.attachWish
 	m.dial = func(ctx context.Context) (helper, error) { return probe.Dial(ctx, cfg.Sources.Socket) }
 	m.host, m.bootID = hostIdentity(log)
-	m.hooks = hooks.New(hooks.Config{Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log})
+	m.history = newHistory(m)
+	m.hooks = hooks.New(hooks.Config{
+		Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log,
+		Before: func(c hooks.Change) { m.history.Await(c.UUID, announceLimit) },
+	})
 	return m
 }
 
@@ -98,10 +123,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	saveMemory()
 	defer m.tees.close()
 	if err := m.clear(); err != nil {
 		m.log.WithError(err).Warn("recording sessions of an earlier daemon may be left")
 	}
+	defer m.keepHistory(ctx)()
 	// Hooks hear of the last change too, so they end last.
 	hooking, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
@@ -110,7 +137,11 @@ func (m *Monitor) Run(ctx context.Context) error {
 	pokes := m.listen(hooking, &helpers)
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	for wait := connectRetry; ctx.Err() == nil; wait = min(2*wait, connectMost) {
-		conn, err := libvirt.Connect(m.cfg.Libvirt.URI)
+		m.gotOn()
+		conn, err := m.connect(ctx)
+		if ctx.Err() != nil && err != nil {
+			break
+		}
 		if err != nil {
 			m.log.WithError(err).Warn("no libvirt; trying again")
 			pause(ctx, wait)
@@ -139,6 +170,19 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return nil
 }
 
+// keepHistory begins to keep incidents, and returns what ends that. Domains are watched when it is known what an earlier daemon left open, or soon.
+func (m *Monitor) keepHistory(ctx context.Context) (end func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var writer sync.WaitGroup
+	writer.Go(func() { m.history.Run(ctx) })
+	select {
+	case <-m.history.Ready():
+	case <-time.After(historyLimit):
+		m.log.Warn("history: its disk does not answer; domains are watched without it")
+	}
+	return func() { stop(); writer.Wait() }
+}
+
 // serve handles events of one connection until it breaks or ctx ends.
 func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection, pokes <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -146,15 +190,20 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection,
 	early.Go(func() { m.starts(ctx, watching) })
 	events := make(chan timed, eventQueue)
 	early.Go(func() { clock(ctx, conn.Events(), events) })
+	early.Go(func() { m.surveyor.run(ctx, conn.About) })
 	defer func() { cancel(); early.Wait() }()
 	m.reconcile(watching, conn)
 	m.readPolicies(conn)
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	for {
+		m.gotOn()
 		select {
 		case <-ctx.Done():
 			return
+		case <-turn.C:
 		case <-conn.Closed():
 			return
 		case <-pokes:
@@ -185,7 +234,9 @@ func (m *Monitor) connection() *libvirt.Connection {
 func (m *Monitor) setConnection(c *libvirt.Connection) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.conn = c
+	if m.conn = c; c != nil {
+		m.connects++
+	}
 }
 
 func (m *Monitor) closeConnection(c *libvirt.Connection) {
@@ -202,13 +253,16 @@ func (m *Monitor) setState(uuid string, s libvirt.State) error {
 	return conn.SetState(uuid, s)
 }
 
-func (m *Monitor) setProfile(uuid string, e libvirt.ProfileElement) error {
+// setProfile writes a profile element, and notes whether it is too large to be there.
+func (m *Monitor) setProfile(uuid string, e libvirt.ProfileElement, stays *atomic.Bool) error {
 	conn := m.connection()
 	if conn == nil {
 		return errDisconnected
 	}
 	err := conn.SetProfile(uuid, e)
-	if errors.Is(err, libvirt.ErrTooLarge) { // it will not get smaller
+	large := errors.Is(err, libvirt.ErrTooLarge)
+	stays.Store(large)
+	if large { // it will not get smaller
 		m.log.WithError(err).WithField("uuid", uuid).Warn("the profile stays on this host")
 		return conn.RemoveProfile(uuid) // an older one must not travel in its place
 	}

@@ -42,6 +42,7 @@ type fakeSource struct {
 	err      error
 	closed   bool
 	finished bool
+	hurried  bool           // the last collection was
 	set      *catalogue.Set // nil: testSet
 }
 
@@ -60,17 +61,18 @@ func (f *fakeSource) fail(err error) {
 	f.err = err
 }
 
-func (f *fakeSource) collect(context.Context) (batch, error) {
+func (f *fakeSource) collect(_ context.Context, hurried bool) (batch, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := f.next
+	f.hurried = hurried
 	f.next = batch{registered: b.registered}
 	return b, f.err
 }
 
 func (f *fakeSource) finish(ctx context.Context) (batch, error) {
 	f.finished = true
-	return f.collect(ctx)
+	return f.collect(ctx, false)
 }
 
 func (f *fakeSource) at(t int64) int64 { return t - time.Now().UnixNano() + now() }
@@ -83,6 +85,8 @@ func (f *fakeSource) counts() *features {
 	}
 	return newFeatures(testSet, nil, false)
 }
+
+func (f *fakeSource) lag() time.Duration { return 0 }
 
 func (f *fakeSource) observed() []control.Source { return []control.Source{{Name: ust}} }
 
@@ -121,6 +125,7 @@ func testConfig(t *testing.T) config.Config {
 	c.Libvirt.RunDir = t.TempDir()
 	c.LTTng.OutputDir = t.TempDir()
 	c.Profiles.Dir = filepath.Join(t.TempDir(), "profiles")
+	c.History.File = filepath.Join(t.TempDir(), "history.db")
 	c.Hooks.Dir, c.Hooks.Pokes = filepath.Join(t.TempDir(), "hooks.d"), filepath.Join(t.TempDir(), "pokes")
 	c.Learning.Units = 60
 	c.Judging.QuietUnits = 5
@@ -154,6 +159,14 @@ func newBench(t *testing.T, cfg config.Config) *bench {
 // newBenchOf is a bench with another feature set.
 func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
 	t.Helper()
+	b := newIdleBench(t, cfg, set)
+	b.start()
+	return b
+}
+
+// newIdleBench is a bench whose monitor does not run before start.
+func newIdleBench(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
+	t.Helper()
 	client, err := libvirt.Connect(testURI)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +175,7 @@ func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
 	if err != nil || len(domains) != 1 {
 		t.Fatalf("Running = %v, %v", domains, err)
 	}
-	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{set: set, next: batch{registered: true}}, ended: make(chan error, 1)}
+	b := &bench{t: t, client: client, domain: domains[0], source: &fakeSource{set: set, next: batch{registered: true}}}
 	b.Monitor = New(cfg, set, libsvm.Engine{}, silent())
 	b.processes.ProcDir = t.TempDir()
 	b.attach = func(libvirt.Domain, qemu.Process, wish) (source, error) {
@@ -178,9 +191,6 @@ func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
 	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "stat"), "4321 (qemu) S"+strings.Repeat(" 1", 18)+" 500 0\n")
 	b.writeFile(filepath.Join(b.processes.ProcDir, "4321", "cmdline"), "qemu\x00-uuid\x00"+b.domain.UUID+"\x00")
 	b.writeFile(filepath.Join(b.processes.ProcDir, "uptime"), "1000.00 1.0\n")
-	ctx, stop := context.WithCancel(t.Context())
-	b.stop = stop
-	go func() { b.ended <- b.Run(ctx) }()
 	t.Cleanup(func() {
 		b.end()
 		if err := client.Close(); err != nil {
@@ -190,11 +200,18 @@ func newBenchOf(t *testing.T, cfg config.Config, set *catalogue.Set) *bench {
 	return b
 }
 
+func (b *bench) start() {
+	ctx, stop := context.WithCancel(b.t.Context())
+	b.stop = stop
+	b.ended = make(chan error, 1)
+	go func() { b.ended <- b.Run(ctx) }()
+}
+
 func (b *bench) end() {
-	b.stop()
 	if b.ended == nil {
 		return
 	}
+	b.stop()
 	if err := <-b.ended; err != nil {
 		b.t.Error(err)
 	}
@@ -311,6 +328,9 @@ func TestProfileIsLoaded(t *testing.T) {
 	if err := os.Truncate(path, 100); err != nil {
 		t.Fatal(err)
 	}
+	if err := b.client.RemoveProfile(b.domain.UUID); err != nil { // or the copy would be taken
+		t.Fatal(err)
+	}
 	broken := newBench(t, cfg)
 	if s := broken.await(stateLearning, reasonProfile); !strings.Contains(s.Reason.Text, path) {
 		t.Errorf("the reason does not name the file: %q", s.Reason.Text)
@@ -376,8 +396,9 @@ func TestStateIsWrittenAgain(t *testing.T) {
 func TestNoProcess(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Libvirt.RunDir = t.TempDir()
-	b := newBench(t, cfg)
+	b := newIdleBench(t, cfg, testSet)
 	b.writeFile(filepath.Join(cfg.Libvirt.RunDir, "qemu", b.domain.Name+".pid"), "99\n")
+	b.start()
 	b.await(stateBlind, reasonNoProcess)
 }
 

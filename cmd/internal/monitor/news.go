@@ -22,6 +22,7 @@ type notice struct {
 	hardware   *libvirt.Hardware
 	settings   bool // they may be other ones
 	rewrite    bool // somebody else has changed the state element
+	republish  bool // somebody else has changed the profile element
 }
 
 // rebootsKept bounds the reboots that a watcher has not looked at.
@@ -95,5 +96,8 @@ func (w *watcher) heed() {
 	}
 	if t.rewrite {
 		w.rewrite()
+	}
+	if t.republish {
+		w.republish()
 	}
 }

@@ -17,6 +17,7 @@ type patient struct {
 	source  source
 	heed    func()      // takes note of what has happened meanwhile, before what was seen of that time is given out; nil: of nothing
 	pending chan result // a call that is under way
+	lagged  time.Duration
 }
 
 type result struct {
@@ -24,9 +25,9 @@ type result struct {
 	err   error
 }
 
-func (p *patient) collect(ctx context.Context) (batch, error) {
+func (p *patient) collect(ctx context.Context, hurried bool) (batch, error) {
 	defer p.note()
-	return p.call(ctx, func() (batch, error) { return p.source.collect(ctx) })
+	return p.call(ctx, func() (batch, error) { return p.source.collect(ctx, hurried) })
 }
 
 func (p *patient) note() {
@@ -47,6 +48,7 @@ func (p *patient) finish(ctx context.Context) (batch, error) {
 	b, err := p.call(ctx, func() (batch, error) { return p.source.finish(ctx) })
 	b.units = append(late.units, b.units...)
 	b.late += late.late
+	b.spent += late.spent
 	return b, err
 }
 
@@ -61,6 +63,14 @@ func (p *patient) close(ctx context.Context) error {
 }
 
 func (p *patient) at(t int64) int64 { return p.source.at(t) }
+
+// lag is what it was last while a call is under way.
+func (p *patient) lag() time.Duration {
+	if p.pending == nil {
+		p.lagged = p.source.lag()
+	}
+	return p.lagged
+}
 
 func (p *patient) memory() uint64 { return p.source.memory() }
 
@@ -93,8 +103,10 @@ func (p *patient) call(ctx context.Context, f func() (batch, error)) (batch, err
 		ended := make(chan result, 1)
 		p.pending = ended
 		go func() {
-			b, err := f()
-			ended <- result{b, err}
+			var r result
+			took := spent(func() { r.batch, r.err = f() })
+			r.batch.spent += took
+			ended <- r
 		}()
 	}
 	select {

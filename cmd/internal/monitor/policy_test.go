@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,5 +57,46 @@ func TestPolicyOfASleepingDomain(t *testing.T) {
 	b.reconcile(t.Context(), b.client)
 	if known() {
 		t.Error("the policy is kept")
+	}
+}
+
+// A policy that is wrong already when the daemon finds the domain is an incident, and no more than that. The next daemon goes on with it, or ends it where the
+// policy was put right while none ran.
+func TestWrongPolicyFromTheFirst(t *testing.T) {
+	cfg := testConfig(t)
+	b := newBench(t, cfg)
+	b.end()
+	conn, err := golibvirt.NewConnect(testURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = conn.Close() }()
+	d, err := conn.LookupDomainByUUIDString(b.domain.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Free() }()
+	set := func(text string) {
+		if err := d.SetMetadata(golibvirt.DOMAIN_METADATA_ELEMENT, text, "x", "http://virtsentry.org/xmlns/policy/1", golibvirt.DOMAIN_AFFECT_CONFIG); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(`<policy watch="perhaps"/>`)
+	id := ""
+	for _, want := range []int{1, 1, 0} {
+		if want == 0 {
+			set("")
+		}
+		cfg.LTTng.OutputDir, cfg.Hooks.Pokes = t.TempDir(), filepath.Join(t.TempDir(), "pokes")
+		again := newBench(t, cfg)
+		again.within("the incidents", func(d control.DomainStatus) bool {
+			return d.State != stateStarting && len(d.Incidents) == want && (want == 0 || id == "" || d.Incidents[0].ID == id)
+		})
+		if list, err := again.ListIncidents(control.IncidentFilter{}); err != nil || len(list) != 1 || list[0].Open() != (want > 0) {
+			t.Errorf("kept are %+v, %v", list, err)
+		} else {
+			id = list[0].ID
+		}
+		again.end()
 	}
 }

@@ -79,7 +79,7 @@ func (j *judge) use(p *model.Profile) error {
 // profileUUID finds whose profile a ref means: a running domain's, or a kept one by the UUID or the name in it. Errors: control.ErrNoProfile, and
 // control.ErrRefused where a name is that of several.
 func (m *Monitor) profileUUID(ref string) (string, error) {
-	if d, err := m.Domain(ref); err == nil {
+	if d, err := m.find(ref); err == nil {
 		return d.UUID, nil
 	}
 	ids, err := m.store.List()
@@ -255,7 +255,7 @@ func (m *Monitor) adopt(ref string, p *model.Profile) (control.ProfileInfo, erro
 
 // target is the domain that gets a profile.
 func (m *Monitor) target(ref string) (model.Domain, error) {
-	if d, err := m.Domain(ref); err == nil {
+	if d, err := m.find(ref); err == nil {
 		return model.Domain{UUID: d.UUID, Name: d.Name}, nil
 	}
 	uuid, err := m.profileUUID(ref)

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -14,40 +13,8 @@ const recentUnits = int(time.Hour / unit.Width)
 // recent remembers the last full units without losses, so that an operator may mark some of them as normal. The zero value is ready; it is
 // safe for concurrent use.
 type recent struct {
-	mu    sync.Mutex // guards the fields below
-	units []packed
-	next  int // where the next one goes, once there are as many as are kept
-}
-
-// packed is a unit without its zeros, which are most of its counts.
-type packed struct {
-	start  int64
-	width  int // of Counts
-	counts []count
-}
-
-type count struct {
-	column uint16
-	n      uint64
-}
-
-func pack(u unit.Unit) packed {
-	p := packed{start: u.Start, width: len(u.Counts)}
-	for i, n := range u.Counts {
-		if n > 0 {
-			p.counts = append(p.counts, count{uint16(i), n}) //nolint:gosec // a feature set has 4,096 columns at most
-		}
-	}
-	p.counts = slices.Clip(p.counts)
-	return p
-}
-
-func (p packed) unpack() unit.Unit {
-	u := unit.Unit{Start: p.start, Duration: int64(unit.Width), Counts: make([]uint64, p.width)}
-	for _, c := range p.counts {
-		u.Counts[c.column] = c.n
-	}
-	return u
+	mu  sync.Mutex // guards log
+	log unitLog
 }
 
 // keep remembers a unit, if it may be learnt from.
@@ -55,15 +22,10 @@ func (r *recent) keep(u unit.Unit) {
 	if !u.Full() || u.Lost > 0 {
 		return
 	}
-	p := pack(u)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.units) < recentUnits {
-		r.units = append(r.units, p)
-		return
-	}
-	r.units[r.next] = p
-	r.next = (r.next + 1) % recentUnits
+	r.log.keep = recentUnits
+	r.log.add(u)
 }
 
 // between returns the remembered units that lie wholly in a span of the trace's clock, in the order in which they came, and from when to
@@ -71,16 +33,15 @@ func (r *recent) keep(u unit.Unit) {
 func (r *recent) between(from, to time.Time) (units []unit.Unit, oldest, newest time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range r.units {
-		u := r.units[(r.next+i)%len(r.units)]
-		start := time.Unix(0, u.start)
-		if i == 0 {
+	r.log.all(func(u unit.Unit) {
+		start := time.Unix(0, u.Start)
+		if oldest.IsZero() {
 			oldest = start
 		}
 		newest = start.Add(unit.Width)
 		if !start.Before(from) && !newest.After(to) {
-			units = append(units, u.unpack())
+			units = append(units, u)
 		}
-	}
+	})
 	return units, oldest, newest
 }

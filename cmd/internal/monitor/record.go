@@ -57,6 +57,14 @@ func (t *tees) take(uuid, chunk string) error {
 	return nil
 }
 
+// wants says whether a recording of a domain takes chunks.
+func (t *tees) wants(uuid string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.of[uuid]
+	return r != nil && !r.over
+}
+
 // stop says that no more chunks come. The caller holds the lock.
 func (r *tee) stop(why error) {
 	if !r.over {
@@ -120,7 +128,7 @@ func (t *tees) close() {
 
 // Record writes a domain's trace from now on as a tar archive, control.Backend.
 func (m *Monitor) Record(ctx context.Context, ref string, w io.Writer) error {
-	d, err := m.Domain(ref)
+	d, err := m.find(ref)
 	if err != nil {
 		return err
 	}

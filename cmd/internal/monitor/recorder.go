@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,11 +24,12 @@ type recorder[T any] struct {
 	what  string // for the log
 	write func(T) error
 	log   logrus.FieldLogger
+	keeps bool // the last one that was written is kept, for settled
 
 	mu      sync.Mutex // guards what follows
 	pending []T
 	writing bool
-	written *T   // the last one that libvirt took
+	written *T   // the last one that libvirt took, where that is kept
 	refused *T   // the last one, when the domain did not run (yet, or any more)
 	over    bool // nothing more is to be written
 	wake    chan struct{}
@@ -86,7 +88,7 @@ func (r *recorder[T]) poke() {
 	}
 }
 
-// settled returns what libvirt should show now; nil when nothing was written yet, or a write is under way.
+// settled returns what libvirt should show now; nil when nothing was written yet, a write is under way, or it is not kept.
 func (r *recorder[T]) settled() *T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,7 +145,7 @@ func (r *recorder[T]) flush() time.Duration {
 			return 0
 		}
 		s := r.pending[0]
-		r.pending = r.pending[1:]
+		r.pending = slices.Delete(r.pending, 0, 1)
 		more := len(r.pending) > 0
 		r.writing = true
 		r.mu.Unlock()
@@ -152,7 +154,7 @@ func (r *recorder[T]) flush() time.Duration {
 		r.mu.Lock()
 		r.writing = false
 		r.refused = nil
-		if err == nil {
+		if err == nil && r.keeps {
 			r.written = &s
 		} else if errors.Is(err, libvirt.ErrNoDomain) && !r.over {
 			r.refused = &s

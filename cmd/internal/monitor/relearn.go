@@ -21,7 +21,7 @@ const maxTraining = 43200
 // Relearn trains a domain's profile again with the remembered units of a span, control.Profiles (the paper's 5.2). Times are those of the
 // units, as watch shows them.
 func (m *Monitor) Relearn(ref string, request control.RelearnRequest) (control.Relearnt, error) {
-	d, err := m.Domain(ref)
+	d, err := m.find(ref)
 	if err != nil {
 		return control.Relearnt{}, err
 	}
@@ -29,13 +29,13 @@ func (m *Monitor) Relearn(ref string, request control.RelearnRequest) (control.R
 	if w == nil {
 		return control.Relearnt{}, fmt.Errorf("%.256s: %w", ref, control.ErrNoDomain)
 	}
-	span, err := w.span(d, request)
-	if err != nil {
-		return control.Relearnt{}, err
-	}
 	var old *model.Profile
 	var judging config.Judging
 	if err := w.ask(func() error { old, judging = w.judge.profile, w.judge.cfg.Judging; return nil }); err != nil {
+		return control.Relearnt{}, err
+	}
+	span, err := w.span(d, request, old)
+	if err != nil {
 		return control.Relearnt{}, err
 	}
 	if old == nil {
@@ -61,27 +61,34 @@ func (m *Monitor) Relearn(ref string, request control.RelearnRequest) (control.R
 // marking is what an operator has marked as normal, and what else is remembered.
 type marking struct{ marked, others []unit.Unit }
 
-// span finds the units that a request marks.
-func (w *watcher) span(d control.DomainStatus, request control.RelearnRequest) (marking, error) {
+// span finds the units that a request marks: those that are remembered, and those that are kept with an incident. The profile in force says which of the latter
+// can be learnt from; nil: none.
+func (w *watcher) span(d control.DomainStatus, request control.RelearnRequest, p *model.Profile) (marking, error) {
 	from, to := request.From, request.To
+	var kept []unit.Unit
 	switch {
 	case !(request.AcceptLoss >= 0 && request.AcceptLoss <= 1):
 		return marking{}, fmt.Errorf("%w: an accepted loss of %v is not a share of 0 to 1", control.ErrRefused, request.AcceptLoss)
 	case request.Incident != "" && (!from.IsZero() || !to.IsZero()):
 		return marking{}, fmt.Errorf("%w: either an incident or a span is marked", control.ErrRefused)
 	case request.Incident != "":
-		a, err := anomaly(d, request.Incident)
-		if err != nil {
+		var err error
+		if from, to, kept, err = w.m.incidentSpan(d, request.Incident, p); err != nil {
 			return marking{}, err
 		}
-		from, to = a.Begin, a.End
 	}
 	if !from.Before(to) {
 		return marking{}, fmt.Errorf("%w: the span ends before it begins", control.ErrRefused)
 	}
 	found, oldest, newest := w.recent.between(from, to)
+	for _, u := range kept {
+		if !slices.ContainsFunc(found, func(o unit.Unit) bool { return o.Start == u.Start }) {
+			found = append(found, u)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b unit.Unit) int { return cmp.Compare(a.Start, b.Start) })
 	switch {
-	case oldest.IsZero():
+	case len(found) == 0 && oldest.IsZero():
 		return marking{}, fmt.Errorf("%w: no unit of domain %s is remembered yet", control.ErrRefused, d.Name)
 	case len(found) == 0:
 		return marking{}, fmt.Errorf("%w: no full unit without losses from %s to %s (those from %s to %s are remembered)", control.ErrRefused,
@@ -150,13 +157,16 @@ func (w *watcher) replace(ref string, old *model.Profile, again relearnt) error 
 
 // retrain trains a profile from the units that an old one was learnt from and marked ones.
 func (m *Monitor) retrain(old *model.Profile, rows []model.Row, judging config.Judging) (*model.Profile, error) {
+	began := time.Now()
 	p, err := model.Train(m.engine, model.Dataset{Features: old.Features, Rows: rows}, model.Options{
 		Domain: old.Domain, Catalogue: old.Catalogue, Fingerprint: old.Fingerprint, Created: time.Now(), Dropped: old.Training.Dropped,
 		Nu: judging.Nu, Gamma: judging.Gamma, Level: judging.Level,
 	})
 	if err != nil {
+		m.meter.Training(time.Since(began), TrainingRefused)
 		return nil, fmt.Errorf("%w: %w", control.ErrRefused, err)
 	}
+	m.meter.Training(time.Since(began), TrainingRelearnt)
 	return p, nil
 }
 

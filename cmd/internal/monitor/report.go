@@ -21,9 +21,10 @@ const (
 	rewriteEvery = 10 * time.Second
 )
 
-// rewrite records the state again, because somebody else has changed it.
+// rewrite records the state again, because somebody else has changed it: at once, or as soon as it may be again.
 func (w *watcher) rewrite() {
-	if time.Since(w.again) < rewriteEvery {
+	w.changed = time.Since(w.again) < rewriteEvery
+	if w.changed {
 		return
 	}
 	w.again = time.Now()
@@ -31,8 +32,23 @@ func (w *watcher) rewrite() {
 	w.announce()
 }
 
+// republish writes the profile element again, because somebody else has changed it.
+func (w *watcher) republish() {
+	if time.Since(w.anew) < rewriteEvery || w.publish.busy() { // another one is on its way
+		return
+	}
+	w.anew, w.published = time.Now(), nil
+	w.log.Warn("the profile element was changed or removed by somebody else; writing it again")
+	if w.judge.profile == nil {
+		w.publish.put(publication{})
+		return
+	}
+	w.publishProfile()
+}
+
 // refresh works out the state, announces it when it has changed, and renews it in time.
 func (w *watcher) refresh() string {
+	w.inherit()
 	value, reason := w.state()
 	if value == stateDisabled || value == stateBlind && (w.source == nil || !w.heard) {
 		w.ledger.fill(now(), reason.Code)
@@ -73,17 +89,28 @@ func (w *watcher) refresh() string {
 		w.m.hooks.Notify(w.change(previous))
 	}
 	w.publishProfile()
-	if changed || retold || time.Since(w.said) >= renewEvery {
+	if changed || retold || time.Since(w.said) >= renewEvery || clockSet(w.said, w.saidAt) {
 		w.announce()
 	}
+	if w.changed {
+		w.rewrite()
+	}
 	return value
+}
+
+// clockSet says whether the host's clock was set after a time, which is known by that clock and by CLOCK_MONOTONIC, nanoseconds. A state is valid by the
+// host's clock; so is one that was announced before.
+func clockSet(said time.Time, saidAt int64) bool {
+	const slewed = time.Second // within the 15 minutes in which a state is renewed anyway, ntpd(8) slews it by less
+	elapsed := time.Now().Round(0).Sub(said.Round(0))
+	return (elapsed - time.Duration(now()-saidAt)).Abs() > slewed
 }
 
 // progress fills in how far the profile is.
 func (w *watcher) progress(d *control.DomainStatus) {
 	j := w.judge
-	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, len(j.trained.Rows), j.plan.wanted, 0, nil
-	d.Learning, d.Promise = j.plan.progress(len(j.trained.Rows)), nil
+	d.Profile, d.LearntUnits, d.WantedUnits, d.Support, d.Trained = false, j.gathered.length, j.plan.wanted, 0, nil
+	d.Learning, d.Promise = j.plan.progress(j.gathered.length), nil
 	if p := j.profile; p != nil {
 		d.Promise = j.promise.report(p, j.cfg.Judging.AlarmsPerDay)
 		d.Learning, d.Profile, d.LearntUnits, d.Support, d.Trained = nil, true, p.Training.Units, p.SupportVectors(), &p.Created
@@ -95,7 +122,7 @@ func (w *watcher) announce() {
 	if w.stopping.Load() && !w.m.ending.Load() {
 		return
 	}
-	w.said = time.Now()
+	w.said, w.saidAt = time.Now(), now()
 	now := w.status()
 	s := libvirt.State{
 		Value: now.State, Since: now.Since, Updated: w.said, ValidUntil: w.said.Add(validity),
@@ -108,7 +135,7 @@ func (w *watcher) announce() {
 		s.Reason = &libvirt.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
 	}
 	for _, x := range now.Incidents {
-		s.Incidents = append(s.Incidents, libvirt.Incident(x))
+		s.Incidents = append(s.Incidents, libvirt.Incident{Kind: x.Kind, Since: x.Since, Text: x.Text})
 	}
 	if len(now.Unseen) > 0 {
 		s.Unseen = new(libvirt.Unseen)
@@ -133,7 +160,7 @@ func (w *watcher) change(previous string) hooks.Change {
 		c.Reason = &hooks.Reason{Code: now.Reason.Code, Text: now.Reason.Text}
 	}
 	for _, x := range now.Incidents {
-		c.Incidents = append(c.Incidents, hooks.Incident(x))
+		c.Incidents = append(c.Incidents, hooks.Incident{ID: x.ID, Kind: x.Kind, Since: x.Since, Text: x.Text})
 	}
 	for _, u := range now.Unseen {
 		c.Unseen = append(c.Unseen, hooks.Unseen(u))

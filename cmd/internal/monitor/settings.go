@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -28,8 +29,10 @@ func (m *Monitor) readPolicies(conn *libvirt.Connection) {
 		return
 	}
 	for _, d := range domains {
+		m.gotOn()
 		m.policy(d.UUID)
 	}
+	m.sweepPolicies(domains)
 }
 
 // forgetPolicies forgets the policies of domains that libvirt does not know any more.
@@ -85,27 +88,41 @@ func (m *Monitor) Reload(cfg config.Config) []string {
 // configureSoon has a watcher work out its settings again. It does so itself: so the last ones to be in force are the last ones to be given.
 func (w *watcher) configureSoon() { w.news.tell(func(t *notice) { t.settings = true }) }
 
-// policy reads a domain's policy element and puts it in force.
+// policy reads a domain's policy element and puts it in force. One that was lost with a definition that somebody else has written anew is still in force.
 func (m *Monitor) policy(uuid string) {
 	conn := m.connection()
 	if conn == nil {
 		return
 	}
-	element, err := conn.Policy(uuid)
-	var p policy
-	switch {
-	case errors.Is(err, libvirt.ErrGarbled):
-		p.err = err
-	case err != nil:
+	text, err := conn.PolicyElement(uuid)
+	if err != nil {
 		return // nothing new is known of it
-	case element != nil:
-		p.override = override(*element)
-		if element.OverheadPercent != nil {
-			p.err = errNoEffect // nothing is claimed that is not done
+	}
+	if text != "" {
+		m.keepPolicy(conn, uuid, text)
+	} else if text, err = m.lostPolicy(conn, uuid); err != nil {
+		return
+	}
+	m.setPolicy(uuid, text)
+}
+
+// setPolicy puts a policy element in force; empty: there is none.
+func (m *Monitor) setPolicy(uuid, text string) {
+	var p policy
+	if text != "" {
+		element, err := libvirt.ParsePolicy(text)
+		switch {
+		case err != nil:
+			p.err = fmt.Errorf("libvirt: domain %s: read policy: %w", uuid, err)
+		default:
+			p.override = override(*element)
+			if element.OverheadPercent != nil {
+				p.err = errNoEffect // nothing is claimed that is not done
+			}
 		}
 	}
 	m.policyMu.Lock()
-	if p.err == nil && element == nil {
+	if text == "" {
 		delete(m.policies, uuid)
 	} else {
 		m.policies[uuid] = p

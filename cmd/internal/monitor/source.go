@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,17 @@ var errUnreadable = errors.New("the trace cannot be read")
 
 // source yields the units of one attached domain. One goroutine uses it.
 type source interface {
-	// collect takes in what was recorded up to now and returns the units that it completes.
-	collect(ctx context.Context) (batch, error)
+	// collect takes in what was recorded up to now and returns the units that it completes. hurried: all those that have ended, whatever that costs; else those
+	// that ended lag ago.
+	collect(ctx context.Context, hurried bool) (batch, error)
 	// finish ends the observation and returns the rest, the last, partial unit included.
 	finish(ctx context.Context) (batch, error)
 	// close lets go of everything, also without finish.
 	close(ctx context.Context) error
 	// at turns a time of the trace's clock into one of CLOCK_MONOTONIC, both in nanoseconds.
 	at(t int64) int64
+	// lag is how long after a unit's end it can be collected.
+	lag() time.Duration
 	// memory is what its ring buffers take, bytes.
 	memory() uint64
 	// counts says what is in its units, always the same.
@@ -48,7 +52,10 @@ type batch struct {
 	units      []unit.Unit // one count for each event of the catalogue, in its order
 	registered bool        // the QEMU has reported to the tracer so far
 	late       uint64      // events that came after their unit had been given out
+	over       string      // why some of these units do not have all events, though none was lost; empty: they have
 	doubt      error       // why it is not known that the trace is of the very process; nil: it is
+
+	spent time.Duration // CPU time of the collection
 }
 
 // sessionPrefix begins the names of all sessions of the daemon.
@@ -71,6 +78,56 @@ type ustSource struct {
 	release func(chunk string) error // lets go of a chunk that was read
 	bytes   uint64                   // of its ring buffers
 	counted *features
+	follow  *following // nil: each unit takes a rotation
+	budget  *budget
+	dir     string      // lttng.output_dir
+	least   uint64      // bytes that must be free there
+	starved bool        // less was free when it was last looked
+	streams int         // most that a chunk had
+	lives   func() bool // the process
+}
+
+// errNoRoom says that LTTng cannot write what is recorded.
+var errNoRoom = errors.New("no room left for the trace")
+
+// errDropped says that LTTng records less than it was told to. What its consumer daemon (2.13) once could not write, it never writes again: the guest would seem to
+// do nothing, for ever. Only another session helps.
+var errDropped = errors.New("LTTng has given up recording what it could not write")
+
+// whole makes sure that a chunk has as many streams as the session had at most. Errors: errDropped.
+func (s *ustSource) whole(chunk string) error {
+	traces, err := ctf.FindTraces(chunk)
+	if err != nil || len(traces) != 1 { // another process has registered, or none
+		return nil //nolint:nilerr // whoever reads it says so
+	}
+	entries, err := os.ReadDir(traces[0])
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	n := 0
+	for _, e := range entries {
+		if e.Type().IsRegular() && e.Name() != "metadata" {
+			n++
+		}
+	}
+	if n < s.streams && s.lives() {
+		return fmt.Errorf("%w: %d streams of %d are left in session %s", errDropped, n, s.streams, s.session.Name())
+	}
+	s.streams = max(s.streams, n)
+	return nil
+}
+
+// room makes sure that the ring buffers, of which one part for each CPU is written at a time, can be written. What cannot be, LTTng drops, and tells only in
+// the next packet that it can write: until then, the guest seems to do nothing.
+func (s *ustSource) room() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.dir, &fs); err != nil {
+		return fmt.Errorf("look for room in lttng.output_dir %s: %w", s.dir, err)
+	}
+	if free := fs.Bfree * uint64(fs.Bsize); free < s.least {
+		return fmt.Errorf("%w: %d bytes are free in lttng.output_dir %s, want %d (make room, or set another directory)", errNoRoom, free, s.dir, s.least)
+	}
+	return nil
 }
 
 // attachUST makes and starts a session on a domain's QEMU.
@@ -82,12 +139,15 @@ func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (*ustSource, error
 	if err != nil {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
 	}
-	s, err := m.record(d, p, size)
+	var s *ustSource
+	if err = m.buffers.room(bytes); err == nil {
+		s, err = m.record(d, p, size)
+	}
 	if err != nil {
 		m.buffers.release(bytes)
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
 	}
-	s.bytes = bytes
+	s.bytes, s.dir, s.least = bytes, m.cfg.LTTng.OutputDir, bytes/(m.cfg.LTTng.SubBuffers+1)
 	return s, nil
 }
 
@@ -98,6 +158,10 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,
 		PID: p.PID, Events: m.set.TracePoints(),
 		SubBufferBytes: subBuffer, SubBuffers: m.cfg.LTTng.SubBuffers,
+	}
+	follows := !m.set.Sequential()
+	if follows {
+		cfg.SwitchTimer = switchTimer
 	}
 	session, err := lttng.NewSession(cfg)
 	if errors.Is(err, lttng.ErrSessionExists) { // one of ours, of this very process, that could not be ended in time
@@ -112,10 +176,48 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
-	return &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, counted: newFeatures(m.set, nil, false)}, nil
+	s := &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, lives: func() bool { return m.processes.Alive(p) }, counted: newFeatures(m.set, nil, false)}
+	s.budget = newBudget(session, m.set, m.cfg.LTTng.DomainEvents)
+	if follows {
+		s.follow = m.newFollowing(d, session, p.PID)
+	}
+	return s, nil
 }
 
-func (s *ustSource) collect(ctx context.Context) (batch, error) {
+func (s *ustSource) collect(ctx context.Context, hurried bool) (batch, error) {
+	if err := s.room(); err != nil {
+		s.starved = true
+		return batch{}, err
+	}
+	if s.starved {
+		if s.clock != nil {
+			s.cutter.Missed(s.now())
+		}
+		b, err := s.finish(ctx)
+		return b, errors.Join(errDropped, err)
+	}
+	over := s.budget.over()
+	b, err := s.gather(ctx, hurried)
+	if s.clock != nil && err == nil {
+		err = s.budget.observe(ctx, b.units, s.now)
+	}
+	b.over = cmp.Or(over, s.budget.over())
+	return b, err
+}
+
+// now is the present on the trace's clock.
+func (s *ustSource) now() int64 { return s.clock.NS(monotonic()) }
+
+// gather takes in what was recorded up to now. hurried: by a rotation.
+func (s *ustSource) gather(ctx context.Context, hurried bool) (batch, error) {
+	if s.until == 0 && !hurried && s.follow.may() {
+		b, err := s.followed()
+		if !errors.Is(err, lttng.ErrIdentity) && !errors.Is(err, errSilence) {
+			return b, err
+		}
+		// A rotation has the other's metadata written, by which it can be named; or it tells whether there is silence.
+		s.follow.wrong = true
+	}
 	if s.until == 0 {
 		s.until = monotonic()
 	}
@@ -125,14 +227,18 @@ func (s *ustSource) collect(ctx context.Context) (batch, error) {
 	}
 	until := s.until
 	s.until = 0
-	return s.read(chunk, until, false)
+	b, err := s.read(chunk, until, false)
+	if err == nil && s.clock != nil {
+		s.follow.begin(int64(until))
+	}
+	return b, err
 }
 
 func (s *ustSource) finish(ctx context.Context) (batch, error) {
 	var early batch
 	if s.until != 0 { // an older rotation is still under way
 		var err error
-		if early, err = s.collect(ctx); err != nil {
+		if early, err = s.gather(ctx, true); err != nil {
 			return early, err
 		}
 	}
@@ -147,6 +253,10 @@ func (s *ustSource) finish(ctx context.Context) (batch, error) {
 	b, err := s.read(chunk, until, true)
 	b.units = append(early.units, b.units...)
 	b.late += early.late
+	for i := range b.units {
+		s.budget.mark(&b.units[i])
+	}
+	b.over = s.budget.over()
 	return b, err
 }
 
@@ -169,8 +279,14 @@ func (s *ustSource) rotate(ctx context.Context) (string, error) {
 
 // read takes in one chunk and removes it. Everything before until is complete then; last: and nothing comes after it.
 func (s *ustSource) read(chunk string, until uint64, last bool) (b batch, err error) {
+	followed := s.follow.following()
 	defer func() {
-		if releaseErr := s.release(chunk); releaseErr != nil {
+		release := s.release
+		if followed { // there are holes in it
+			s.follow.End()
+			release = os.RemoveAll
+		}
+		if releaseErr := release(chunk); releaseErr != nil {
 			err = errors.Join(err, fmt.Errorf("let go of a chunk that was read: %w", releaseErr))
 		}
 	}()
@@ -184,11 +300,21 @@ func (s *ustSource) read(chunk string, until uint64, last bool) (b batch, err er
 		}
 	}
 	b.registered = true
-	if err = s.cutter.ReadTrace(chunk); err != nil {
+	if followed {
+		err = s.follow.rest(s.cutter, chunk)
+	} else {
+		err = s.cutter.ReadTrace(chunk)
+	}
+	if err != nil {
 		err = fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	b.late = s.cutter.Late() - s.late
-	s.late = s.cutter.Late()
+	if !last {
+		if dropped := s.whole(chunk); dropped != nil {
+			s.cutter.Missed(s.clock.NS(until))
+			err = errors.Join(dropped, err)
+		}
+	}
+	b.late = s.tooLate()
 	end := s.clock.NS(until)
 	if last {
 		// A QEMU that has ended was seen until its last packet, and not longer.
@@ -215,6 +341,9 @@ func (s *ustSource) begin(chunk string, until uint64) error {
 	if len(t.Metadata.Clocks) == 0 {
 		return fmt.Errorf("%w: %s: metadata without a clock", errUnreadable, traces[0])
 	}
+	if err := checkClock(t.Metadata.Clocks[0]); err != nil {
+		return fmt.Errorf("%w: %s: %w", errUnreadable, traces[0], err)
+	}
 	s.clock = t.Metadata.Clocks[0]
 	// The observation begins with the first packet: of a QEMU that registers later than recording began, when it does. One that was there
 	// already is asked for one event after the other; where the unit changes meanwhile, only the next one is whole.
@@ -231,6 +360,16 @@ func (s *ustSource) begin(chunk string, until uint64) error {
 	return nil
 }
 
+// checkClock refuses a clock that is not the one which LTTng-UST stamps events with, CLOCK_MONOTONIC in nanoseconds. The traced process has a say in its metadata:
+// by one that runs faster, each collection would be of thousands of units.
+func checkClock(c *ctf.Clock) error {
+	const second, most = 1_000_000_000, 1 << 62 // nanoseconds: a clock of 146 years
+	if zero := c.NS(0); c.Frequency != second || zero > most || zero < -most {
+		return fmt.Errorf("its clock has %d Hz, and an offset of %d ns", c.Frequency, zero)
+	}
+	return nil
+}
+
 func (s *ustSource) at(t int64) int64 {
 	if s.clock == nil {
 		return t
@@ -238,15 +377,36 @@ func (s *ustSource) at(t int64) int64 {
 	return t - s.clock.NS(0)
 }
 
+// tooLate is how many events more have come after their unit was given out.
+func (s *ustSource) tooLate() uint64 {
+	n := s.cutter.Late() - s.late
+	s.late = s.cutter.Late()
+	return n
+}
+
+func (s *ustSource) lag() time.Duration {
+	if s.follow.following() {
+		return s.follow.lag()
+	}
+	return 0
+}
+
 func (s *ustSource) memory() uint64 { return s.bytes }
 
 func (s *ustSource) counts() *features { return s.counted }
 
 func (s *ustSource) observed() []control.Source {
-	return []control.Source{{Name: ust, Detail: fmt.Sprintf("trace points of feature set %s", s.counted.set.Name())}}
+	detail := fmt.Sprintf("trace points of feature set %s", s.counted.set.Name())
+	if over := s.budget.over(); over != "" {
+		detail += "; " + over
+	}
+	return []control.Source{{Name: ust, Detail: detail}}
 }
 
-func (s *ustSource) close(context.Context) error { return s.session.Destroy() }
+func (s *ustSource) close(context.Context) error {
+	s.follow.end()
+	return s.session.Destroy()
+}
 
 // monotonic reads the clock that LTTng-UST stamps events with.
 func monotonic() uint64 {

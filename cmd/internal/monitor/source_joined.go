@@ -26,8 +26,8 @@ func (s *joinedSource) observed() []control.Source {
 	return append(s.source.observed(), s.kernel.observed()...)
 }
 
-func (s *joinedSource) collect(ctx context.Context) (batch, error) {
-	b, err := s.source.collect(ctx)
+func (s *joinedSource) collect(ctx context.Context, hurried bool) (batch, error) {
+	b, err := s.source.collect(ctx, hurried)
 	_ = s.kernel.fetch(ctx, false) // kept, and told by observed
 	s.kernel.extend(b.units)
 	return b, err

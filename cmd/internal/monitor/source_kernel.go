@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -93,6 +94,8 @@ func (s *kernelSource) begin(answer probe.Attached, headers bool) error {
 
 func (s *kernelSource) counts() *features { return s.counted }
 
+func (s *kernelSource) lag() time.Duration { return 0 }
+
 func (s *kernelSource) observed() []control.Source {
 	var list []control.Source
 	for _, part := range s.parts {
@@ -115,7 +118,9 @@ func (s *kernelSource) ended() bool {
 	return s.lost != nil || s.changed || slices.ContainsFunc(s.parts, func(p *kernelPart) bool { return p.columns > 0 && p.failed != nil })
 }
 
-func (s *kernelSource) collect(ctx context.Context) (batch, error) { return s.alone(ctx, false) }
+func (s *kernelSource) collect(ctx context.Context, _ bool) (batch, error) {
+	return s.alone(ctx, false)
+}
 
 func (s *kernelSource) finish(ctx context.Context) (batch, error) { return s.alone(ctx, true) }
 

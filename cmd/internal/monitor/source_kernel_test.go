@@ -97,7 +97,7 @@ func TestKernelSource(t *testing.T) {
 	tap, system := counted(probe.Tap, 100, 0, 0, 0, 0), counted(probe.Syscalls, 100, 0, 0, 7)
 	system.Units[0].Start, system.Units[0].Duration = 100*grid+grid/2, grid/2
 	h.next = probe.Collected{Sources: []probe.Units{tap, system}}
-	b, err := s.collect(t.Context())
+	b, err := s.collect(t.Context(), false)
 	if err != nil || !b.registered || len(b.units) != 4 {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -115,12 +115,12 @@ func TestKernelSource(t *testing.T) {
 	// A source that ends is lossy from then on, and is said to have ended.
 	gone := probe.Units{Source: probe.Syscalls, Error: "the process has ended"}
 	h.next = probe.Collected{Sources: []probe.Units{counted(probe.Tap, 104, 0), gone}}
-	if b, err = s.collect(t.Context()); err != nil || len(b.units) != 1 || !cmp.Equal(b.units[0].LostIn, behind) || !s.ended() {
+	if b, err = s.collect(t.Context(), false); err != nil || len(b.units) != 1 || !cmp.Equal(b.units[0].LostIn, behind) || !s.ended() {
 		t.Errorf("%+v, %v, ended: %t", b, err, s.ended())
 	}
 	// An answer of another version is an error, and so is a helper that is gone.
 	h.next = probe.Collected{Sources: []probe.Units{{Source: probe.Tap, Units: []unit.Unit{{Start: 105 * grid, Duration: grid, Counts: []uint64{1}}}}}}
-	if _, err = s.collect(t.Context()); err == nil || !strings.Contains(err.Error(), "version") {
+	if _, err = s.collect(t.Context(), false); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("another version: %v", err)
 	}
 	if err := s.close(t.Context()); err != nil || h.closed != 1 {
@@ -164,7 +164,7 @@ func TestJoinedSource(t *testing.T) {
 	lossy[1].Lost = 5
 	trace.put(batch{registered: true, units: lossy})
 	h.next = probe.Collected{Sources: []probe.Units{counted(probe.Tap, 199, 0, 0, 3, 0, 0)}}
-	b, err := s.collect(t.Context())
+	b, err := s.collect(t.Context(), false)
 	if err != nil || len(b.units) != 3 {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -175,7 +175,7 @@ func TestJoinedSource(t *testing.T) {
 	}
 	h.err = fmt.Errorf("read: %w", probe.ErrNoHelper)
 	trace.put(batch{registered: true, units: load(1, begin.Add(4*unit.Width), 1, 0)}) // that the helper never gave
-	if b, err = s.collect(t.Context()); err != nil || len(b.units) != 1 || !cmp.Equal(b.units[0].LostIn, tap) {
+	if b, err = s.collect(t.Context(), false); err != nil || len(b.units) != 1 || !cmp.Equal(b.units[0].LostIn, tap) {
 		t.Errorf("without helper: %+v, %v", b, err)
 	}
 	list := s.observed()

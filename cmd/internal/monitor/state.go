@@ -35,6 +35,7 @@ const (
 	reasonPaused        = "paused"
 	reasonUnseen        = "partly-unseen"
 	reasonEventsLost    = "events-lost"
+	reasonOverBudget    = "over-budget"
 	reasonUnreadable    = "trace-unreadable"
 	reasonNoProcess     = "no-process"
 	reasonNoDaemon      = "no-session-daemon"
@@ -68,7 +69,13 @@ func (w *watcher) state() (string, *control.Reason) {
 		return stateStarting, because(reasonAttaching, "its QEMU has not reported a trace point yet")
 	}
 	value, why := w.judge.state()
+	if why != nil && why.Code == reasonEventsLost && w.over != "" {
+		why = because(reasonOverBudget, w.over)
+	}
 	if (value == stateNormal || value == stateSuspect) && w.loss.open {
+		if w.over != "" {
+			return stateUnknown, because(reasonOverBudget, w.over)
+		}
 		return stateUnknown, because(reasonEventsLost, w.loss.text())
 	}
 	if coverage, unseen := w.coverage(); value == stateNormal && coverage == coveragePartial {

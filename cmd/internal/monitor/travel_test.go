@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -45,6 +46,55 @@ func TestProfileTravels(t *testing.T) {
 	}
 	if _, err := there.store.Load(b.domain.UUID); err != nil {
 		t.Errorf("the profile is not kept: %v", err)
+	}
+}
+
+// Where there are keys, only what one of them has signed is believed.
+func TestProfileSigned(t *testing.T) {
+	keys := [][]byte{[]byte("the first key of this very test, long enough"), []byte("the key of before")}
+	b := newIdleBench(t, testConfig(t), testSet)
+	b.SignWith(keys[1:])
+	b.start()
+	b.await(stateLearning, "")
+	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+	b.await(stateStarting, reasonNoUnit)
+	e := b.element(true)
+	b.end()
+	e.Host = "elsewhere"
+	for _, tc := range []struct {
+		name string
+		key  []byte
+		used bool
+	}{
+		{"as it was signed for another host", nil, false},
+		{"with another key", []byte("another"), false},
+		{"with the key of before", keys[1], true},
+	} {
+		if tc.key != nil {
+			e.Sign(tc.key)
+		}
+		if err := b.client.SetProfile(b.domain.UUID, *e); err != nil {
+			t.Fatal(err)
+		}
+		there := newIdleBench(t, testConfig(t), testSet)
+		there.SignWith(keys)
+		there.start()
+		if !tc.used {
+			there.await(stateLearning, "")
+			there.within(tc.name+": it is settled what the domain has brought along", func(control.DomainStatus) bool {
+				return there.watcher(b.domain.UUID).judge.looked.Load()
+			})
+			if d := there.within("", func(control.DomainStatus) bool { return true }); d.Profile {
+				t.Errorf("%s: the profile is in force", tc.name)
+			}
+		} else {
+			there.within(tc.name+": the profile is in force", func(d control.DomainStatus) bool { return d.Profile })
+			there.within("it is signed with the first key", func(control.DomainStatus) bool {
+				now, err := there.client.Profile(b.domain.UUID)
+				return err == nil && now != nil && now.Host == there.host && now.Signed(keys[:1])
+			})
+		}
+		there.end()
 	}
 }
 
@@ -130,5 +180,47 @@ func TestThrownAway(t *testing.T) {
 				t.Errorf("RollbackProfile = %+v, %v; want none", back, err)
 			}
 		})
+	}
+}
+
+// Where the file that is kept here is damaged, the copy in the domain's metadata is in force and kept; where it was removed, the copy is not wanted.
+func TestCopyOfDamagedProfile(t *testing.T) {
+	cfg := testConfig(t)
+	b := newBench(t, cfg)
+	b.await(stateLearning, "")
+	b.source.put(batch{units: load(60, time.Now(), 1, 0)})
+	b.await(stateStarting, reasonNoUnit)
+	b.element(true)
+	b.end()
+	path, err := b.store.Path(b.domain.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func() *bench {
+		cfg.LTTng.OutputDir, cfg.Hooks.Pokes = t.TempDir(), filepath.Join(t.TempDir(), "pokes")
+		return newBench(t, cfg)
+	}
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+	damaged := again()
+	if d := damaged.within("the copy is in force", func(d control.DomainStatus) bool { return d.Profile }); d.LearntUnits != 60 {
+		t.Errorf("profile of %d units; want 60", d.LearntUnits)
+	}
+	damaged.end()
+	if p, err := damaged.store.Load(b.domain.UUID); err != nil || p.Training.Units != 60 {
+		t.Errorf("the copy is not kept: %v", err)
+	}
+	if info, err := os.Stat(path + ".damaged"); err != nil || info.Size() != 100 {
+		t.Errorf("the damaged file is not kept apart: %v, %v", info, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	removed := again()
+	removed.await(stateLearning, reasonGathering)
+	removed.end()
+	if _, err := removed.store.Load(b.domain.UUID); err == nil {
+		t.Error("a profile that was removed is back")
 	}
 }

@@ -10,10 +10,16 @@ import (
 	"github.com/virtsentry/virtsentry/model"
 )
 
-// take hands on the units of a collection.
+// take hands on the units of a collection, and counts what they cost.
 func (w *watcher) take(b batch) {
+	took := b.spent + spent(func() { w.handOn(b) })
+	w.edit(func(d *control.DomainStatus) { d.CPUSeconds += took.Seconds() })
+}
+
+func (w *watcher) handOn(b batch) {
 	if b.registered && !w.heard {
 		w.heard = true
+		w.endTurn()
 		w.log.Info("its QEMU reports trace points")
 	}
 	if w.doubt = nil; b.doubt != nil {
@@ -22,6 +28,7 @@ func (w *watcher) take(b batch) {
 	if b.late > 0 {
 		w.edit(func(d *control.DomainStatus) { d.Units.Late += b.late })
 	}
+	w.over = b.over
 	for _, u := range b.units {
 		w.unit(u)
 	}
@@ -45,8 +52,13 @@ func (w *watcher) unit(u unit.Unit) {
 		}
 	}
 	start := w.source.at(u.Start)
+	w.grid = start - u.Start
 	end := start + u.Duration
-	w.ledger.enter(start, end, w.use(u, start, end, &report), reasonAttaching)
+	code := w.use(u, start, end, &report)
+	w.ledger.enter(start, end, code, reasonAttaching)
+	if report.Judged {
+		w.m.meter.Verdict(time.Duration(max(0, now()-end)))
+	}
 	if w.loss.observe(u.Lost > 0) {
 		w.report(incidentLoss, w.loss.text())
 	} else {
@@ -66,6 +78,7 @@ func (w *watcher) unit(u unit.Unit) {
 	})
 	w.noteAnomaly(&report)
 	w.noteDrift(&report)
+	w.noteHistory(&report, code)
 	w.m.units.publish(report)
 }
 
@@ -108,6 +121,8 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 	}
 	if p := w.judge.profile; !had && p != nil {
 		w.learnt(p)
+	} else if w.judge.keepOwed() {
+		w.log.Info("the profile is kept now")
 	}
 	switch {
 	case !had && w.judge.profile != nil:
@@ -116,6 +131,8 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 		return ""
 	case u.Lost > 0 && w.blind != nil:
 		return w.blind.Code // its trace could not be read
+	case u.Lost > 0 && w.over != "":
+		return reasonOverBudget
 	case u.Lost > 0:
 		return reasonEventsLost
 	}
@@ -133,6 +150,16 @@ func (w *watcher) count(u unit.Unit, report *control.UnitReport) {
 		}
 		if report.Judged {
 			d.Units.Judged++
+		}
+		switch {
+		case report.Anomalous:
+			d.Units.Unusual++
+		case report.Judged && u.Lost > 0:
+			d.Units.Unknown++
+		}
+		d.Units.Lost += u.Lost
+		for _, n := range u.Counts {
+			d.Units.Hits += n
 		}
 		d.Last = report
 		if report.Anomalous {

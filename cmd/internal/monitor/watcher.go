@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -29,7 +30,12 @@ type watcher struct {
 	judge     *judge
 	published *model.Profile // that the profile element was written of
 	record    *recorder[libvirt.State]
-	publish   *recorder[libvirt.ProfileElement]
+	publish   *recorder[publication]
+	carried   *recorder[struct{}]               // writes the incidents
+	restore   *recorder[string]                 // the policy element
+	stays     atomic.Bool                       // the profile does not go into the domain's metadata
+	element   atomic.Pointer[[sha256.Size]byte] // digest of the profile element that libvirt took last; nil: none
+	unsure    atomic.Bool                       // somebody else may have changed the profile element
 
 	requests chan func() // what somebody waits for
 	news     *news
@@ -50,6 +56,8 @@ type watcher struct {
 	retried  time.Time     // when more of the wish was last asked for
 	patience time.Duration // until it is asked for again
 	attempt  *attempt      // to make a source, which has not ended yet
+	turn     bool          // it is this domain's turn to be attached to
+	hurried  bool          // its units are collected right after their end
 	attached time.Time
 	heard    bool // the QEMU has registered with LTTng
 	paused   bool
@@ -59,6 +67,7 @@ type watcher struct {
 	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
 	loss     lossWatch
+	over     string // why some events are not recorded all the time; empty: all are
 	reboots  reboots
 	ledger   ledger
 	recent   recent
@@ -69,10 +78,19 @@ type watcher struct {
 	known    bool      // the hardware has been read
 	build    string    // of the QEMU
 	said     time.Time // when the state was last announced; zero: never
+	saidAt   int64     // likewise, CLOCK_MONOTONIC, nanoseconds
 	again    time.Time // when it was last written again because somebody had changed it
+	anew     time.Time // likewise the profile
+	changed  bool      // somebody has changed it since, too soon to write it again at once
+	grid     int64     // CLOCK_MONOTONIC, nanoseconds, when the units' clock was 0; 0: no unit has come of this source
 	open     incidents
 	past     anomalies
 	drift    driftWatch
+
+	came      []control.IncidentRecord // from the host that the domain came from, not taken in yet
+	wrong     error                    // of the settings when it was made, which is still to be told of
+	life      string                   // of the domain, as the history names it; empty: not known yet
+	chronicle chronicle
 
 	mu  sync.Mutex           // guards now, and proc where others read it
 	now control.DomainStatus // what others may see
@@ -85,13 +103,20 @@ func newWatcher(d libvirt.Domain, m *Monitor) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch domain %s: %w", d.UUID, err)
 	}
+	j.meter = m.meter
 	w := &watcher{
 		domain: d, m: m, log: log, judge: j, settings: settings,
 		requests: make(chan func(), requestQueue), news: newNews(), look: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	w.record = newRecorder("state", func(s libvirt.State) error { return m.setState(d.UUID, s) }, log)
-	w.publish = newRecorder("profile", func(e libvirt.ProfileElement) error { return m.setProfile(d.UUID, e) }, log)
-	w.configure(settings, wrong)
+	w.record = newRecorder("state", func(s libvirt.State) error {
+		m.history.Await(d.UUID, announceLimit) // what is announced is not lost
+		return m.setState(d.UUID, s)
+	}, log)
+	w.record.keeps = true
+	w.publish = newRecorder("profile", w.writeProfile, log)
+	w.carried = newRecorder("list of incidents", w.writeIncidents, log)
+	w.restore = newRecorder("policy", func(text string) error { return m.restorePolicy(d.UUID, text) }, log)
+	w.wrong = wrong
 	w.now = control.DomainStatus{UUID: d.UUID, Name: d.Name, ID: d.ID, State: stateStarting, Since: time.Now()}
 	return w, nil
 }
@@ -124,6 +149,8 @@ func (w *watcher) stop() {
 func (w *watcher) silence() {
 	w.record.discard()
 	w.publish.discard()
+	w.carried.discard()
+	w.restore.discard()
 }
 
 // stale says whether the watcher is about to end: it was stopped, or its process is gone.
@@ -152,18 +179,29 @@ func (w *watcher) run(ctx context.Context, before <-chan struct{}) {
 	var writer sync.WaitGroup
 	writer.Go(func() { w.record.run(writing) })
 	writer.Go(func() { w.publish.run(writing) })
+	writer.Go(func() { w.carried.run(writing) })
+	writer.Go(func() { w.restore.run(writing) })
 	defer func() { stopWriting(); writer.Wait() }()
 
+	if p, err := w.find(); err == nil { // what an earlier daemon left open is there from the first
+		w.life = w.m.life(p)
+	}
+	if w.wrong != nil { // not before: whoever makes a watcher holds what telling of an incident needs
+		w.report(incidentPolicy, w.wrong.Error())
+	}
 	w.refresh()
 	for w.watch(ctx, before) {
 	}
 	w.abandon()
+	w.endTurn()
 	w.await(before)
 	// Where the whole daemon ends and the guest goes on, nobody watches it from now on. In other cases somebody does, or there is none.
 	if w.m.ending.Load() && !w.gone() {
 		w.blindness(because(reasonStopped, "virtsentryd has stopped watching"))
+		w.suspend()
 	} else {
 		w.silence()
+		w.concludeAll(control.ClosedDomain)
 	}
 	w.log.Info("detached")
 }

@@ -16,6 +16,7 @@ const maxLoadRate = 200
 // what else it serves.
 type Load struct {
 	Guest    string        // DefaultGuest if empty
+	From     *Lab          // in whose network the visitors are, where the guest may have migrated to; nil: this one
 	Sessions int           // 6 if 0
 	Think    time.Duration // mean think time, 700 ms if 0
 	Seed     uint64
@@ -71,7 +72,10 @@ func (l *Lab) Load(ctx context.Context, ld Load) (emulator.Stats, error) {
 		ctx, cancel = context.WithTimeout(ctx, ld.For)
 		defer cancel()
 	}
-	stats, err := s.load(ctx, l, g, cfg, ld.Report)
+	if ld.From == nil {
+		ld.From = l
+	}
+	stats, err := s.load(ctx, ld.From, g, cfg, ld.Report)
 	if err != nil {
 		return stats, fmt.Errorf("load on guest %s: %w", ld.Guest, err)
 	}

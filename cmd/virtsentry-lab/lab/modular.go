@@ -53,6 +53,20 @@ func (l *Lab) LibvirtDaemon() (Proc, error) {
 	return *p, nil
 }
 
+// LogDaemon is the lab's virtlogd, as it was started last. It may have ended;
+// there may be none, which is an error.
+func (l *Lab) LogDaemon() (Proc, error) {
+	st, err := l.loadState()
+	if err != nil {
+		return Proc{}, err
+	}
+	p := st.proc(virtlogdName)
+	if p == nil {
+		return Proc{}, fmt.Errorf("find the lab's virtlogd: %w", ErrNotUp)
+	}
+	return *p, nil
+}
+
 // SessionDaemon is the lttng-sessiond that the lab started last; ok is false
 // where it took one that was there already, which is not the lab's to end.
 func (l *Lab) SessionDaemon() (p Proc, ok bool, err error) {

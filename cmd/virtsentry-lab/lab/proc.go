@@ -112,6 +112,11 @@ func (l *Lab) resides(pid int, netnsIno uint64) bool {
 			return true
 		}
 	}
+	// Another lab of that name may be in a mount namespace that has a /run of its own.
+	var here, there unix.Stat_t
+	if unix.Stat("/run", &here) == nil && unix.Stat(procPath(pid, "root", "run"), &there) == nil && here.Dev != there.Dev {
+		return false
+	}
 	if raw, err := os.ReadFile(procPath(pid, "mountinfo")); err == nil && hasLabMount(raw, l.name) {
 		return true
 	}

@@ -18,13 +18,17 @@ var (
 	ShortSourceSpans = SourceSpans{Train: 24 * time.Second, Judge: 16 * time.Second, Each: 12 * time.Second}
 )
 
+// SourcesSeed is the seed of the recordings that the sources were first compared by.
+const SourcesSeed = 51
+
 // SourcesPlan is what sources are compared by: the ordinary load of [EvaluationPlan] with other seeds, and its eight attacks at weak rates.
-func SourcesPlan(s SourceSpans) []Step {
+// The loads' seeds follow seed: another one makes a recording that no choice was made by.
+func SourcesPlan(s SourceSpans, seed uint64) []Step {
 	steps := []Step{
-		{Name: "train", Kind: KindTrain, Scenario: "normal", For: s.Train, Load: ordinaryLoad(s.Train, 51)},
-		{Name: "judge", Kind: KindNormal, Scenario: "normal", For: s.Judge, Load: ordinaryLoad(s.Judge, 52)},
+		{Name: "train", Kind: KindTrain, Scenario: "normal", For: s.Train, Load: ordinaryLoad(s.Train, seed)},
+		{Name: "judge", Kind: KindNormal, Scenario: "normal", For: s.Judge, Load: ordinaryLoad(s.Judge, seed+1)},
 	}
-	return append(steps, attackSteps(Weak, s.Each, 61)...)
+	return append(steps, attackSteps(Weak, s.Each, seed+10)...)
 }
 
 // observable says by what a lab's guests can be observed.

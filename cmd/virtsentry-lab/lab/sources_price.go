@@ -59,11 +59,11 @@ func (o observable) priceArms() []string {
 	if slices.Contains(o.kernel, probe.Functions) {
 		arms = append(arms, string(probe.Tap)+joint+string(probe.Functions))
 	}
-	return append(arms, strings.Join(names, joint), armStrace)
+	return append(arms, strings.Join(names, joint), ArmStrace)
 }
 
-// armStrace is the paper's own way to count system calls (its section 4.3), for comparison.
-const armStrace = "strace"
+// ArmStrace is the paper's own way to count system calls (its section 4.3), for comparison.
+const ArmStrace = "strace"
 
 // priceOverhead is about what a measurement takes beside its own span.
 const priceOverhead = 2 * time.Second
@@ -151,7 +151,7 @@ func (m *measurement) workload(ctx context.Context, w workload) (evaluation.Pric
 		for i := range m.arms {
 			at := (i + round) % len(m.arms)
 			m.tell(w, m.arms[at])
-			err := m.observed(ctx, m.arms[at], func(ctx context.Context) (err error) {
+			err := m.l.Observed(ctx, m.Guest, m.arms[at], func(ctx context.Context) (err error) {
 				rates[at], err = w.run(ctx, m.l, g, m.Each)
 				return err
 			})
@@ -175,19 +175,20 @@ func (m *measurement) tell(w workload, arm string) {
 	m.done++
 }
 
-// observed runs f while the guest is observed in one way.
-func (m *measurement) observed(ctx context.Context, arm string, f func(context.Context) error) error {
+// Observed runs f while a guest is observed in one way: by nothing ([evaluation.Off]), sources of the kernel ("tap+syscalls"), recorded trace points of the
+// default feature set ([FileDefault]), or [ArmStrace].
+func (l *Lab) Observed(ctx context.Context, guest, arm string, f func(context.Context) error) error {
 	if arm == evaluation.Off {
 		return f(ctx)
 	}
-	pid, err := m.l.GuestPID(m.Guest)
+	pid, err := l.GuestPID(guest)
 	if err != nil {
 		return err
 	}
 	switch arm {
 	case FileDefault:
-		return m.traced(ctx, pid, f)
-	case armStrace:
+		return l.traced(ctx, pid, f)
+	case ArmStrace:
 		return straced(ctx, pid, f)
 	}
 	offset, err := clockOffset()
@@ -198,7 +199,7 @@ func (m *measurement) observed(ctx context.Context, arm string, f func(context.C
 	for name := range strings.SplitSeq(arm, joint) {
 		sources = append(sources, probe.Source(name))
 	}
-	_, err = m.l.observe(ctx, m.Guest, pid, sources, kernel.Options{Offset: offset}, f)
+	_, err = l.observe(ctx, guest, pid, sources, kernel.Options{Offset: offset}, f)
 	return err
 }
 
@@ -231,11 +232,11 @@ func straced(ctx context.Context, pid int, f func(context.Context) error) error 
 }
 
 // traced runs f while the default feature set's trace points are recorded; the trace is not kept.
-func (m *measurement) traced(ctx context.Context, pid int, f func(context.Context) error) (err error) {
-	dir, err := os.MkdirTemp(m.l.dir, "price-")
+func (l *Lab) traced(ctx context.Context, pid int, f func(context.Context) error) (err error) {
+	dir, err := os.MkdirTemp(l.dir, "price-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return m.l.tracing(ctx, pid, Recording{Scenario: "price"}, dir, f)
+	return l.tracing(ctx, pid, Recording{Scenario: "price"}, dir, f)
 }

@@ -19,7 +19,7 @@ import (
 
 func TestSourcesPlan(t *testing.T) {
 	for name, spans := range map[string]SourceSpans{"full": FullSourceSpans, "short": ShortSourceSpans} {
-		steps := SourcesPlan(spans)
+		steps := SourcesPlan(spans, SourcesSeed)
 		if err := checkSteps(steps); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -135,7 +135,7 @@ func TestPriceArms(t *testing.T) {
 	if diff := cmp.Diff(want, all.priceArms()); diff != "" {
 		t.Error(diff)
 	}
-	want = []string{evaluation.Off, "tap", "syscalls", "tap+syscalls", armStrace}
+	want = []string{evaluation.Off, "tap", "syscalls", "tap+syscalls", ArmStrace}
 	if diff := cmp.Diff(want, observable{kernel: []probe.Source{probe.Tap, probe.Syscalls}}.priceArms()); diff != "" {
 		t.Error(diff)
 	}

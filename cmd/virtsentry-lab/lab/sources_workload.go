@@ -39,14 +39,21 @@ func prepareWeb(ctx context.Context, l *Lab, g GuestDef) error { return l.webPag
 
 // runWeb counts the pages that clients in the lab's network get.
 func runWeb(ctx context.Context, l *Lab, g GuestDef, d time.Duration) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
 	transport := &http.Transport{DialContext: l.DialContext, MaxIdleConnsPerHost: webClients}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
 	var pages atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
 	begin := time.Now()
+	if err := getPages(ctx, &http.Client{Transport: transport}, g, d, &pages); err != nil {
+		return 0, err
+	}
+	return float64(pages.Load()) / time.Since(begin).Seconds(), nil
+}
+
+// getPages has clients get pages for d, and counts these.
+func getPages(ctx context.Context, client *http.Client, g GuestDef, d time.Duration, pages *atomic.Int64) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
 	for range webClients {
 		group.Go(func() error {
 			for {
@@ -61,10 +68,7 @@ func runWeb(ctx context.Context, l *Lab, g GuestDef, d time.Duration) (float64, 
 			}
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return 0, err
-	}
-	return float64(pages.Load()) / time.Since(begin).Seconds(), nil
+	return group.Wait()
 }
 
 // wholePage reads a page to its end, so that its connection can be used again.

@@ -1,0 +1,271 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/virtsentry/virtsentry/libvirt"
+	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+const (
+	// switchTimer is how often the consumer daemon writes what the ring buffers hold.
+	switchTimer = time.Second
+	// writeTime is how long after the switch timer has gone off what it has flushed is taken to be written; graceLeast and graceMost are what is added where events come later
+	// than that, until none has for calm.
+	writeTime  = 100 * time.Millisecond
+	graceLeast = 250 * time.Millisecond
+	graceMost  = 3 * time.Second
+	calm       = 10 * time.Minute
+	// sharp is how far from one another packets' ends may be that the same timer has ended.
+	sharp = 20 * time.Millisecond
+	// rotateEach is how often what is followed is archived and removed; a part that differs from domain to domain, up to a quarter, is taken off.
+	rotateEach = 10 * time.Minute
+	// quietMost is how long a trace may have nothing new before a rotation tells whether that is so.
+	quietMost = 30 * time.Second
+	// steadyLeast is how many reads in a row have something new of a process that is then not believed to have fallen silent: a rotation tells whether the
+	// consumer daemon hangs, before a unit is given out.
+	steadyLeast = 8
+)
+
+// errSilence says that there is nothing new where there always was, or that nobody knows whether anything is written.
+var errSilence = errors.New("nothing new of a process that was never silent, or of any")
+
+// following reads a domain's trace where it is being written, for as long as nothing speaks against it. A nil one never does.
+type following struct {
+	*lttng.Follower
+	alive    func() error // of the session
+	recorded func() bool  // somebody wants whole chunks
+	pid      int
+	each     time.Duration // between rotations
+
+	phase time.Duration // after a whole second of the units' time, when the switch timer goes off; that of the newest packet's end
+	times int           // as often that was so in a row
+	base  time.Duration // how long after a unit's end it is complete, by the timer
+	grace time.Duration // what is added, as events came late
+
+	consumer *os.Process // the consumer daemon; nil: not known yet
+	pulse    *pulse      // of the consumer daemons
+	looked   int64       // CLOCK_MONOTONIC, nanoseconds: what was written before is known
+	rotated  time.Time   // the last rotation
+	news     time.Time   // when something new was last there
+	late     time.Time   // when events last came after their unit was given out
+	steady   int         // reads in a row with something new
+	wrong    bool        // a rotation is to tell what is so
+}
+
+func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int) *following {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(d.UUID))
+	return &following{
+		Follower: s.Follower(), pid: pid, base: switchTimer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
+		pulse: &m.pulse, alive: func() error { return m.sessions.check(s.Name()) }, recorded: func() bool { return m.tees.wants(d.UUID) },
+	}
+}
+
+func (f *following) following() bool { return f != nil && f.Following() }
+
+// begin begins to follow after a rotation that was asked for at a time, CLOCK_MONOTONIC in nanoseconds. Where that cannot be, there will be another rotation.
+func (f *following) begin(asked int64) {
+	if f == nil || f.recorded() {
+		return
+	}
+	if f.consumer == nil {
+		var err error
+		if f.consumer, err = lttng.Consumer(f.pid); err != nil {
+			return
+		}
+	}
+	f.pulse.beat(f.consumer.Pid, asked) // it has answered since
+	if err := f.Begin(); err != nil {
+		return
+	}
+	f.looked = asked
+	f.rotated, f.news, f.wrong = time.Now(), time.Now(), false
+}
+
+// may says whether the next units may be read without a rotation.
+func (f *following) may() bool {
+	return f.following() && !f.wrong && !f.recorded() && time.Since(f.rotated) < f.each && time.Since(f.news) < quietMost
+}
+
+// heard notes whether a read had something new. Errors: errSilence.
+func (f *following) heard(something bool) error {
+	was := f.steady
+	if f.steady++; something {
+		return nil
+	}
+	if f.steady = 0; was >= steadyLeast {
+		return errSilence
+	}
+	return nil
+}
+
+// read counts what is new. Errors: errUnreadable, and then the units that it concerns are lossy; after any other one, such as errSilence, nothing was read.
+func (f *following) read(c *unit.Cutter) error {
+	if err := f.alive(); err != nil {
+		return err
+	}
+	if lttng.Ended(f.consumer) {
+		return fmt.Errorf("%w: its consumer daemon, process %d, has ended", lttng.ErrNoSessionDaemon, f.consumer.Pid)
+	}
+	look := now()
+	dir, parts, err := f.New()
+	if err != nil {
+		f.wrong = true // nothing was read, and no unit may be given out for complete
+		return err
+	}
+	if len(parts) > 0 {
+		f.pulse.beat(f.consumer.Pid, f.wrote(now()-int64(time.Since(f.Written()))))
+	}
+	f.looked = look
+	if err := f.heard(len(parts) > 0); err != nil || len(parts) == 0 {
+		return err
+	}
+	f.news = time.Now()
+	if err := c.ReadParts(dir, parts); err != nil {
+		f.wrong = true
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if f.Free(dir, parts) != nil {
+		f.wrong = true // a rotation frees it
+	}
+	return nil
+}
+
+// wrote is when the consumer daemon wrote what was found now: at a time, CLOCK_MONOTONIC in nanoseconds, that is wrong where the host's clock has been set since.
+func (f *following) wrote(at int64) int64 {
+	if at < f.looked || at > now() {
+		return f.looked
+	}
+	return at
+}
+
+// settled is until when units may be given out, of those that have ended until a time; both are of CLOCK_MONOTONIC in nanoseconds. A unit in which a process was
+// silent looks like one that a consumer daemon which hangs has not written yet. So it waits until that has been seen to work, for whichever domain, after the
+// switch timer has gone off since the unit's end. Errors: errSilence: it has waited for as long as a unit; a rotation tells whether the consumer daemon answers,
+// which then serves all domains. While another domain asks, it waits for one unit more.
+func (f *following) settled(until int64) (int64, error) {
+	known := f.pulse.beaten(f.consumer.Pid) - int64(f.base-writeTime-sharp)
+	if waits := until - known; waits > 2*int64(unit.Width) || waits > int64(unit.Width) && f.pulse.ask(f.consumer.Pid, now()) {
+		return 0, errSilence
+	}
+	return max(0, min(until, known)), nil
+}
+
+// rest counts what was not read yet of the chunk that was followed, now that it is complete.
+func (f *following) rest(c *unit.Cutter, chunk string) error {
+	dir, parts, err := f.Rest(chunk)
+	if err != nil {
+		c.Fail()
+		return err
+	}
+	return c.ReadParts(dir, parts)
+}
+
+// lag is how long after a unit's end it is taken for complete.
+func (f *following) lag() time.Duration { return f.base + f.grace }
+
+// tick learns from the end of a packet, in the units' time, when the switch timer goes off. Packets that end because a sub-buffer is full end at any time.
+func (f *following) tick(end int64) {
+	phase := (time.Duration(end)%switchTimer + switchTimer) % switchTimer // the traced process may write any time
+	apart := (phase - f.phase).Abs()
+	if apart = min(apart, switchTimer-apart); apart > sharp {
+		f.phase, f.times = phase, 0
+		return
+	}
+	if f.times++; f.times < 3 {
+		return
+	}
+	if f.base = f.phase + writeTime; f.phase < sharp { // it may go off just before a unit's end
+		f.base += switchTimer
+	}
+}
+
+// punctual adapts the lag to whether events came after their unit was given out.
+func (f *following) punctual(late uint64) {
+	switch {
+	case late > 0:
+		f.grace, f.late = min(max(2*f.grace, graceLeast), graceMost), time.Now()
+	case time.Since(f.late) > calm:
+		f.grace = 0
+	}
+}
+
+func (f *following) end() {
+	if f != nil && f.consumer != nil {
+		_ = f.consumer.Release()
+		f.consumer = nil
+	}
+}
+
+// followed collects without a rotation.
+func (s *ustSource) followed() (b batch, err error) {
+	until := now() - int64(s.follow.lag())
+	// That the trace is the process's was verified when it was begun to be followed.
+	switch alone, err := s.follow.Alone(); {
+	case err != nil:
+		s.follow.wrong = true
+		return b, err
+	case !alone:
+		_, doubt := s.verify.Verify()
+		if b.doubt = doubt; errors.Is(doubt, lttng.ErrIdentity) {
+			return b, doubt
+		}
+	}
+	b.registered = true
+	if err = s.follow.read(s.cutter); err != nil && !errors.Is(err, errUnreadable) {
+		return b, err
+	}
+	settled, silence := s.follow.settled(until)
+	if silence != nil {
+		return b, silence
+	}
+	if at := s.follow.Flushed(); at > 0 {
+		s.follow.tick(s.clock.NS(at))
+	}
+	b.late = s.tooLate()
+	s.follow.punctual(b.late)
+	b.units = s.cutter.Advance(s.clock.NS(uint64(settled)))
+	return b, err
+}
+
+// sessionsFresh is how old what is known of the session daemon's sessions may be.
+const sessionsFresh = time.Second
+
+// sessions knows which recording sessions there are: one question to the session daemon serves all domains. The zero value is ready; it may be used by several
+// goroutines.
+type sessions struct {
+	mu     sync.Mutex // guards the fields below
+	asked  time.Time
+	active map[string]bool
+	err    error
+}
+
+// check says whether a session records. Errors: lttng.ErrNoSessionDaemon, lttng.ErrNoSession.
+func (s *sessions) check(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.active[name]; !known || time.Since(s.asked) > sessionsFresh {
+		list, err := lttng.Sessions()
+		s.asked, s.err, s.active = time.Now(), err, map[string]bool{}
+		for _, one := range list {
+			s.active[one.Name] = one.Active
+		}
+	}
+	active, known := s.active[name]
+	switch {
+	case s.err != nil:
+		return s.err
+	case !known:
+		return fmt.Errorf("session %s: %w", name, lttng.ErrNoSession)
+	case !active:
+		return fmt.Errorf("session %s was stopped by somebody else (lttng start %[1]s)", name)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package monitor
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// Silence after reads that all had something new is not taken for the process's own, once; after silence that was its own it is.
+func TestSilence(t *testing.T) {
+	f := &following{}
+	read := func(something bool, want error) {
+		t.Helper()
+		if err := f.heard(something); !errors.Is(err, want) {
+			t.Errorf("%v; want %v", err, want)
+		}
+	}
+	for range 3 { // a process that does something now and then
+		read(true, nil)
+		read(false, nil)
+	}
+	for range steadyLeast {
+		read(true, nil)
+	}
+	read(false, errSilence)
+	for range 5 {
+		read(false, nil)
+	}
+	for range steadyLeast - 1 {
+		read(true, nil)
+	}
+	read(false, nil)
+}
+
+// The lag follows the phase of the switch timer, and grows where events come late.
+func TestLag(t *testing.T) {
+	f := &following{base: switchTimer + writeTime}
+	second := int64(1_700_000_000) * int64(time.Second)
+	for i := range 20 {
+		end := second + int64(2*i)*int64(time.Second) + int64(300*time.Millisecond) + int64(i%3)*int64(time.Millisecond)
+		if i%5 == 4 {
+			end += int64(400 * time.Millisecond) // a sub-buffer was full
+		}
+		f.tick(end)
+	}
+	if want := 300*time.Millisecond + writeTime; (f.lag() - want).Abs() > sharp {
+		t.Errorf("lag %v, want about %v", f.lag(), want)
+	}
+	f.punctual(1)
+	if f.lag() < 300*time.Millisecond+writeTime+graceLeast {
+		t.Errorf("lag %v after late events", f.lag())
+	}
+	for range 10 {
+		f.punctual(1)
+	}
+	if f.grace != graceMost {
+		t.Errorf("grace %v", f.grace)
+	}
+	f.punctual(0)
+	if f.grace != graceMost {
+		t.Error("the grace ends at once")
+	}
+	f.late = time.Now().Add(-2 * calm)
+	if f.punctual(0); f.grace != 0 {
+		t.Errorf("grace %v after a long time", f.grace)
+	}
+	for range 8 {
+		f.tick(-int64(time.Hour) - 1)
+	}
+	if f.lag() < 0 {
+		t.Errorf("lag %v after packets of long ago", f.lag())
+	}
+	// A timer that goes off at a unit's end may do so just before it.
+	for i := range 8 {
+		f.tick(second + int64(2*i)*int64(time.Second) + int64(2*time.Millisecond))
+	}
+	if f.lag() < switchTimer {
+		t.Errorf("lag %v with a timer at the unit's end", f.lag())
+	}
+	for i := range 8 {
+		f.tick(second + int64(2*i)*int64(time.Second) + int64(995*time.Millisecond) + int64(i%2)*int64(10*time.Millisecond))
+	}
+	if f.lag() < switchTimer {
+		t.Errorf("lag %v with a timer around the unit's end", f.lag())
+	}
+}

@@ -1,0 +1,3 @@
+-- sysbench's own test of a data base.
+dofile("/usr/share/sysbench/oltp_read_write.lua")
+event = progress(event, 1)
