@@ -7,7 +7,7 @@ DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation clean
+.PHONY: all build deps deb rpm package-test lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation bench-alarm bench-decode bench-impact bench-units bench-train bench-score bench-scale bench-transport faults soak clean
 
 all: build
 
@@ -22,6 +22,15 @@ build: deps
 	@mkdir -p $(BIN)
 	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry ./cmd/virtsentry-probe
 	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-lab
+
+# bin/virtsentry_VERSION-1_ARCH.deb and bin/virtsentry-VERSION-1.ARCH.rpm, of one description: packaging/nfpm.yaml.
+VERSION ?= 0.7.0
+deb rpm: deps
+	@packaging/package $(VERSION) $@
+
+# In a clean Debian tree: installed, started as its units say, watching a guest, upgraded, removed, purged.
+package-test: deps
+	@packaging/test-package
 
 # QEMU with the UST trace backend, and the lab's guest image: built once, then taken from the cache.
 qemu: deps
@@ -58,6 +67,9 @@ fresh: deps
 	@$(GO) mod verify >/dev/null
 	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
+	@$(GO) run ./cmd/virtsentry-lab bench page --check
+	@$(GO) run ./cmd/internal/metrics/reference --check packaging/METRICS.md
+	@$(GO) run ./cmd/virtsentry-lab reliability page --check
 
 # Traces (directories) as virtsentry reads them and as babeltrace2 does, event for event.
 TRACE ?= $(wildcard testdata/traces/*/)
@@ -69,6 +81,53 @@ evaluation: build
 	@results=$$(mktemp) && trap 'rm -f "$$results"' EXIT && \
 		$(BIN)/virtsentry evaluation --page model/EVALUATION.md --results "$$results" testdata/units && \
 		CGO_ENABLED=0 $(GO) run ./model/evaluation/plots "$$results" model/evaluation/figures
+
+# How fast traces are read, compared with babeltrace2: some minutes.
+bench-decode: lab-deps build
+	@$(BIN)/virtsentry-lab bench decode
+	@$(BIN)/virtsentry-lab bench page
+
+# How soon a libvirt client hears of an attack: a quarter of an hour.
+bench-alarm: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@$(BIN)/virtsentry-lab bench alarm
+	@$(BIN)/virtsentry-lab bench page
+
+# What observing costs a guest, and what a unit takes to obtain: both add rounds to their results. See lttng/BENCHMARKS.md.
+bench-impact bench-units: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@$(BIN)/virtsentry-lab bench $(@:bench-%=%)
+	@$(BIN)/virtsentry-lab bench page
+
+# What the daemons take with more and more domains (20 minutes), and what ways from QEMU to the daemon take (a quarter of an hour).
+bench-scale bench-transport: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@$(BIN)/virtsentry-lab bench $(@:bench-%=%)
+	@$(BIN)/virtsentry-lab bench page
+
+# What learning a day costs, and judging a unit: five minutes, and two.
+bench-train bench-score: build
+	@$(BIN)/virtsentry-lab bench $(@:bench-%=%)
+	@$(BIN)/virtsentry-lab bench page
+
+# Every fault of packaging/RELIABILITY.md, on the real stack: an hour. FAULTS_STARTS=300 FAULTS_PLAYERS=5000 have as many guests come and go. CASES="kill-qemu
+# metadata" runs some, and keeps no results. Root only.
+faults: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@packaging/faults $(CASES)
+	@$(GO) run ./cmd/virtsentry-lab reliability page
+
+# Guests that come and go, load, attacks and faults for a long time, such as SOAK=8h: memory and descriptors stay as they are. SEED= has the same order again.
+SOAK ?= 30m
+soak: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@SEED=$(SEED) packaging/faults --soak $(SOAK)
+	@$(GO) run ./cmd/virtsentry-lab reliability page
 
 clean:
 	rm -rf $(BIN)
