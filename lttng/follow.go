@@ -38,6 +38,7 @@ type Follower struct {
 	indexes map[string]int64 // how long their indexes were then
 	flushed uint64
 	written time.Time
+	unfreed map[string]ctf.Part // parts that were read and whose storage is not given back yet
 }
 
 // Follower returns a follower that has nothing to follow before its first Begin.
@@ -45,7 +46,7 @@ func (s *Session) Follower() *Follower { return &Follower{session: s} }
 
 // Begin begins to follow the chunk that a rotation has begun. Errors: ErrNothingToFollow: it may have after the next rotation.
 func (f *Follower) Begin() error {
-	f.dir, f.read, f.indexes, f.written = "", map[string]int64{}, map[string]int64{}, time.Time{}
+	f.dir, f.read, f.indexes, f.written, f.unfreed = "", map[string]int64{}, map[string]int64{}, time.Time{}, map[string]ctf.Part{}
 	entries, err := os.ReadDir(f.session.cfg.Output)
 	if err != nil {
 		return fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
@@ -190,10 +191,21 @@ func (f *Follower) Rest(chunk string) (dir string, parts map[string]ctf.Part, er
 	return dirs[0], parts, nil
 }
 
-// Free gives back the storage of parts that were read. A file system that cannot make holes keeps them until the next rotation.
+// freeLeast is how much of a data file is given back at once at least, bytes: a hole costs as much as reading what the events of some units take.
+const freeLeast = 128 << 10
+
+// Free gives back the storage of parts that were read, once it is worth while. A file system that cannot make holes keeps them until the next rotation.
 func (f *Follower) Free(dir string, parts map[string]ctf.Part) error {
 	for name, part := range parts {
-		if err := punch(filepath.Join(dir, name), part); err != nil {
+		whole := part
+		if before, some := f.unfreed[name]; some && before.To == part.From {
+			whole.From = before.From
+		}
+		if f.unfreed[name] = whole; whole.To-whole.From < freeLeast {
+			continue
+		}
+		delete(f.unfreed, name)
+		if err := punch(filepath.Join(dir, name), whole); err != nil {
 			return fmt.Errorf("lttng: session %s: free what was read: %w", f.session.cfg.Name, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/virtsentry/virtsentry/lttng/ctf"
 )
 
@@ -75,6 +77,16 @@ func Consumer(pid int) (*os.Process, error) {
 // Ended says whether a process that Consumer has found has ended. The session daemon does not wait for a consumer daemon that has: that is a zombie then, which
 // takes signals as ever.
 func Ended(p *os.Process) bool {
+	ended := false
+	err := p.WithHandle(func(fd uintptr) {
+		// A process's file descriptor is readable once it has terminated, waited for or not: pidfd_open(2).
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a file descriptor
+		n, err := unix.Poll(ready, 0)
+		ended = err == nil && n > 0
+	})
+	if err == nil {
+		return ended
+	}
 	if errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
 		return true
 	}

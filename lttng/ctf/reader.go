@@ -58,6 +58,7 @@ type Reader struct {
 	follower []uint16 // by an event's id, that of the one that came after one of it last, among those that Tally goes over
 	values   arena    // of the current event
 	context  arena    // of the current packet
+	room     *room    // that buf, values and context came from; nil: none
 	err      error
 }
 
@@ -72,32 +73,56 @@ func newReader(t *Trace, files []string, block int) *Reader {
 		win: window{slots: make([]uint64, t.Metadata.slots)}}
 	if r.maps {
 		t.mapped = append(t.mapped, r)
+		return r
 	}
+	r.room, _ = rooms.Get().(*room)
+	if r.room == nil {
+		r.room = &room{}
+	}
+	r.buf, r.values, r.context = r.room.buf[:0], r.room.values, r.room.context
 	return r
+}
+
+// room is the memory of a reader that was closed, for others: of a trace that is being written little is read at once, and often.
+type room struct {
+	buf             []byte
+	values, context arena
+}
+
+var rooms sync.Pool // of *room
+
+// Of a room's memory, larger pieces than these are not kept: bytes, and values.
+const (
+	keptBuffer = 1 << 20
+	keptValues = 1 << 10
+)
+
+// leave gives back the memory that the reader has from a room.
+func (r *Reader) leave() {
+	if r.room == nil {
+		return
+	}
+	if r.room.buf = r.buf[:0]; cap(r.buf) > keptBuffer {
+		r.room.buf = nil
+	}
+	r.room.values, r.room.context = r.values.kept(), r.context.kept()
+	rooms.Put(r.room)
+	r.room, r.values, r.context = nil, arena{}, arena{}
 }
 
 // Err returns what ended the reading, nil at the stream's end.
 func (r *Reader) Err() error { return r.err }
 
-// Close closes the file that is open. What was decoded is not valid any more.
+// Close closes the file that is open. What was decoded, the packet's context too, is not valid any more.
 func (r *Reader) Close() error {
 	r.unmap()
-	if r.block >= readSize && cap(r.buf) > 0 && cap(r.buf) <= keptSize {
-		buf := r.buf
-		buffers.Put(&buf)
-	}
+	r.leave()
 	r.buf, r.content, r.win.buf, r.win.end, r.pos = nil, nil, nil, 0, 0
 	return r.closeFile()
 }
 
-// buffers are those of readers that were closed, for others: of a trace that is being written little is read at once, and often.
-var buffers sync.Pool // of *[]byte
-
-// leastBuffer is the size of the smallest buffer that is kept, and keptSize that of the largest.
-const (
-	leastBuffer = 64 << 10
-	keptSize    = 1 << 20
-)
+// leastBuffer is the size of the smallest buffer.
+const leastBuffer = 64 << 10
 
 func (r *Reader) closeFile() error {
 	r.unmap()
@@ -190,12 +215,7 @@ func (r *Reader) load(off int64, n int) bool {
 	want := int(min(max(int64(n), int64(r.block)), r.size-off))
 	buf := r.buf[:0]
 	if cap(buf) < want {
-		if p, ok := buffers.Get().(*[]byte); ok && cap(*p) >= want {
-			buf = (*p)[:0]
-		} else {
-			least := uint(min(r.block, leastBuffer)) - 1
-			buf = make([]byte, 0, 1<<bits.Len(max(uint(want-1), least))) // not one more for each packet that is a little larger than those before
-		}
+		buf = make([]byte, 0, 1<<bits.Len(max(uint(want-1), leastBuffer-1))) // not one more for each packet that is a little larger than those before
 	}
 	buf = append(buf, kept...)
 	got, err := r.file.ReadAt(buf[len(buf):want], off+int64(len(buf)))

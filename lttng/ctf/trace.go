@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ type Stream struct {
 	Instance    uint64 // stream_instance_id
 	HasInstance bool
 	Files       []string // in the order of their packets
-	First       Packet   // the first packet's header and context
+	First       Packet   // the first packet's header and what is known of its context; Context itself is left out
 
 	trace *Trace
 }
@@ -109,20 +110,14 @@ func OpenWith(dir string, md *Metadata) (*Trace, error) { return OpenParts(dir, 
 
 // OpenParts is OpenWith for some parts of data files, by their names in dir; of other files nothing is read. nil: all of all.
 func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) {
-	entries, err := os.ReadDir(dir)
+	names, err := dataFiles(dir, parts)
 	if err != nil {
 		return nil, fmt.Errorf("open trace: %w", err)
 	}
 	t := &Trace{Dir: dir, Metadata: md, parts: parts}
 	var found []*Stream
-	for _, e := range entries {
-		if !e.Type().IsRegular() || e.Name() == "metadata" || e.Name()[0] == '.' {
-			continue
-		}
-		if _, wanted := parts[e.Name()]; parts != nil && !wanted {
-			continue
-		}
-		s, err := t.peek(filepath.Join(dir, e.Name()))
+	for _, name := range names {
+		s, err := t.peek(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
@@ -145,6 +140,24 @@ func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) 
 	return t, nil
 }
 
+// dataFiles are the names of a trace's data files, in lexical order: those of parts, where these are given.
+func dataFiles(dir string, parts map[string]Part) ([]string, error) {
+	if parts != nil {
+		return slices.Sorted(maps.Keys(parts)), nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && e.Name() != "metadata" && e.Name()[0] != '.' {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 // peek reads the first packet's header and context; nil for an empty file.
 func (t *Trace) peek(path string) (*Stream, error) {
 	r := newReader(t, []string{path}, peekSize)
@@ -152,8 +165,9 @@ func (t *Trace) peek(path string) (*Stream, error) {
 	if !r.nextHead() {
 		return nil, r.Err()
 	}
-	return &Stream{Class: r.Packet.Class, Instance: r.Packet.Instance, HasInstance: r.Packet.HasInstance,
-		Files: []string{path}, First: r.Packet, trace: t}, nil
+	first := r.Packet
+	first.Context = Value{} // which the reader takes along
+	return &Stream{Class: first.Class, Instance: first.Instance, HasInstance: first.HasInstance, Files: []string{path}, First: first, trace: t}, nil
 }
 
 // Span returns the begin of the earliest first packet of all streams in nanoseconds

@@ -50,6 +50,15 @@ func (a *arena) reset() {
 	a.free, a.used = a.block, 0
 }
 
+// kept is the arena for another reader: nothing of what it handed out is in it.
+func (a *arena) kept() arena {
+	if len(a.block) > keptValues {
+		return arena{}
+	}
+	clear(a.block)
+	return arena{free: a.block, block: a.block}
+}
+
 // take returns n zero values in one piece, unless the event has too many.
 func (a *arena) take(n int) ([]Value, bool) {
 	if a.used += n; a.used > maxValues {

@@ -31,9 +31,28 @@ type chronicle struct {
 
 // pastUnit is a unit, and what was unusual in it.
 type pastUnit struct {
-	control.KeptUnit
-	explain  []control.Variable
-	sentence string
+	control.KeptUnit // without its counts
+	counts           chunk
+	explain          []control.Variable
+	sentence         string
+}
+
+// whole is the unit with its counts, which are of these features.
+func (p *pastUnit) whole(features []string) control.KeptUnit {
+	u := p.KeptUnit
+	p.counts.all(func(one unit.Unit) { u.Counts = named(one.Counts, features) })
+	return u
+}
+
+// named are the counts that are not zero, by their features' names.
+func named(counts []uint64, features []string) map[string]uint64 {
+	some := map[string]uint64{}
+	for i, n := range counts {
+		if n > 0 {
+			some[features[i]] = n
+		}
+	}
+	return some
 }
 
 // account is an incident that is open.
@@ -220,14 +239,16 @@ func (w *watcher) renew(a *account) {
 }
 
 // noteHistory takes note of a unit, with the code of the reason why it was not scored (empty: it was), and tells of what is open.
-func (w *watcher) noteHistory(u *control.UnitReport, code string) {
+func (w *watcher) noteHistory(counted unit.Unit, u *control.UnitReport, code string) {
 	now := pastUnit{control.KeptUnit{
 		Start: u.Start, Duration: u.Duration, Lost: u.Lost, State: u.State, Reason: code, Judged: u.Judged, Anomalous: u.Anomalous,
-		Score: u.Score, PValue: u.PValue, Counts: u.Counts,
-	}, u.Explain, u.Sentence}
+		Score: u.Score, PValue: u.PValue,
+	}, lone(counted), u.Explain, u.Sentence}
 	c, most := &w.chronicle, w.m.cfg.History.Units
+	if forget := len(c.past) + 1 - max(1, most/beforeShare); forget > 0 {
+		c.past = slices.Delete(c.past, 0, forget)
+	}
 	c.past = append(c.past, now)
-	c.past = c.past[max(0, len(c.past)-max(1, most/beforeShare)):]
 	for _, a := range c.open {
 		tell := c.past[len(c.past)-1:]
 		atOnce := a.fresh
@@ -246,8 +267,8 @@ func (w *watcher) noteHistory(u *control.UnitReport, code string) {
 			tell = tell[max(0, len(tell)-room):]
 			a.kept += len(tell)
 			units := make([]control.KeptUnit, len(tell))
-			for i, p := range tell {
-				units[i] = p.KeptUnit
+			for i := range tell {
+				units[i] = tell[i].whole(w.judge.features)
 			}
 			w.m.history.AddUnits(a.record.ID, w.judge.counted.Version(), w.judge.features, units...)
 		}

@@ -49,6 +49,14 @@ func (l *unitLog) add(u unit.Unit) {
 	}
 }
 
+// lone is a chunk of one unit.
+func lone(u unit.Unit) chunk {
+	c := chunk{width: len(u.Counts)}
+	c.add(u)
+	c.data = slices.Clip(slices.Clone(c.data))
+	return c
+}
+
 func (c *chunk) add(u unit.Unit) {
 	c.data = binary.AppendVarint(c.data, u.Start-c.last)
 	c.last = u.Start

@@ -44,12 +44,7 @@ func (w *watcher) handOn(b batch) {
 func (w *watcher) unit(u unit.Unit) {
 	report := control.UnitReport{
 		Domain: w.domain.UUID, Name: w.domain.Name, Start: time.Unix(0, u.Start).UTC(), Duration: time.Duration(u.Duration).Seconds(), Lost: u.Lost,
-		Counts: map[string]uint64{},
-	}
-	for i, n := range u.Counts {
-		if n > 0 {
-			report.Counts[w.judge.features[i]] = n
-		}
+		Counts: named(u.Counts, w.judge.features),
 	}
 	start := w.source.at(u.Start)
 	w.grid = start - u.Start
@@ -78,7 +73,7 @@ func (w *watcher) unit(u unit.Unit) {
 	})
 	w.noteAnomaly(&report)
 	w.noteDrift(&report)
-	w.noteHistory(&report, code)
+	w.noteHistory(u, &report, code)
 	w.m.units.publish(report)
 }
 
