@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/libvirt"
@@ -83,17 +84,13 @@ func TestRecorderEndsInTime(t *testing.T) {
 		return nil
 	}, silent())
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		r.run(ctx)
-		close(ended)
-	}()
+	r.start(ctx)
 	for _, v := range []string{"a", "b", "c"} {
 		r.put(libvirt.State{Value: v})
 	}
 	stop()
 	close(release)
-	<-ended
+	r.finish()
 	mu.Lock()
 	defer mu.Unlock()
 	if n := len(written); n == 0 || written[n-1] != "c" {
@@ -222,6 +219,34 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// There is a goroutine while something is to be written, and none is left behind.
+func TestRecorderRests(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	written := make(chan string)
+	r := newRecorder("state", func(s libvirt.State) error { written <- s.Value; return nil }, silent())
+	r.put(libvirt.State{Value: "early"})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r.start(ctx)
+	for i, want := range []string{"early", "a", "b"} {
+		if i > 0 {
+			r.put(libvirt.State{Value: want})
+		}
+		if got := <-written; got != want {
+			t.Errorf("written %s; want %s", got, want)
+		}
+		resting := func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.ended == nil }
+		for end := time.Now().Add(10 * time.Second); !resting(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("its goroutine does not end")
+			}
+		}
+	}
+	stop()
+	r.finish()
+	r.put(libvirt.State{Value: "late"}) // nobody writes it
+}
+
 // What the watcher of a process that has ended had still to write does not reach the domain's next life.
 func TestRecorderDiscards(t *testing.T) {
 	busy := true
@@ -245,7 +270,8 @@ func TestRecorderDiscards(t *testing.T) {
 	old.flush()
 	over, stop := context.WithCancel(t.Context())
 	stop()
-	old.run(over)
+	old.start(over)
+	old.finish()
 	if shown != "starting" {
 		t.Errorf("libvirt shows %q of the domain's new life", shown)
 	}
@@ -268,18 +294,19 @@ func TestRecorderDoesNotWait(t *testing.T) {
 	release, begun := make(chan struct{}), make(chan struct{})
 	r := newRecorder("state", func(libvirt.State) error { close(begun); <-release; return errors.New("in vain") }, silent())
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		r.run(ctx)
-		close(ended)
-	}()
+	r.start(ctx)
 	r.put(libvirt.State{Value: "a"})
 	<-begun
 	stop()
+	ended := make(chan struct{})
+	go func() {
+		r.finish()
+		close(ended)
+	}()
 	select {
 	case <-ended:
 	case <-time.After(4 * recordLast):
-		t.Error("run goes on waiting")
+		t.Error("finish goes on waiting")
 	}
 	r.put(libvirt.State{Value: "b"})
 	close(release) // a second write would close begun again

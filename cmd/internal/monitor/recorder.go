@@ -18,8 +18,8 @@ const (
 	recordLast    = 3 * time.Second // for what is still to be written when the daemon stops
 )
 
-// recorder writes one domain's elements of one kind into its metadata, in order, on a goroutine of its own: a write waits for the domain's
-// modify job, and the watcher must not.
+// recorder writes one domain's elements of one kind into its metadata, in order, on a goroutine of its own, which there is while something is to be written: a write
+// waits for the domain's modify job, and the watcher must not.
 type recorder[T any] struct {
 	what  string // for the log
 	write func(T) error
@@ -33,7 +33,9 @@ type recorder[T any] struct {
 	refused *T   // the last one, when the domain did not run (yet, or any more)
 	over    bool // nothing more is to be written
 	wake    chan struct{}
-	trouble string // the last failure that was logged; flush's own
+	ctx     context.Context //nolint:containedctx // start's; nil: it was not called yet
+	ended   chan struct{}   // closed when the goroutine has ended; nil: there is none
+	trouble string // the last failure that was logged; flush's own, of which only one runs at a time
 }
 
 func newRecorder[T any](what string, write func(T) error, log logrus.FieldLogger) *recorder[T] {
@@ -81,10 +83,17 @@ func (r *recorder[T]) discarded() bool {
 	return r.over
 }
 
+// poke has what is pending written. r.mu is held.
 func (r *recorder[T]) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	switch {
+	case r.ended != nil:
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	case r.ctx != nil && r.ctx.Err() == nil && len(r.pending) > 0:
+		r.ended = make(chan struct{})
+		go r.work(r.ctx, r.ended)
 	}
 }
 
@@ -98,16 +107,21 @@ func (r *recorder[T]) settled() *T {
 	return r.written
 }
 
-// run writes until ctx ends, and then the newest of what is left, for no longer than recordLast. A write that libvirt holds up longer goes on by
-// itself, and is the last one.
-func (r *recorder[T]) run(ctx context.Context) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.work(ctx)
-	}()
-	<-ctx.Done()
-	if r.discarded() {
+// start has elements written from now on, until ctx ends.
+func (r *recorder[T]) start(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ctx = ctx
+	r.poke()
+}
+
+// finish waits until the newest of what is left is written, for no longer than recordLast. start's context has ended. A write that libvirt holds up longer goes on
+// by itself, and is the last one.
+func (r *recorder[T]) finish() {
+	r.mu.Lock()
+	ended, over := r.ended, r.over
+	r.mu.Unlock()
+	if ended == nil || over {
 		return
 	}
 	select {
@@ -118,10 +132,14 @@ func (r *recorder[T]) run(ctx context.Context) {
 	}
 }
 
-// work writes until ctx has ended and nothing is left.
-func (r *recorder[T]) work(ctx context.Context) {
+// work writes until nothing is left.
+func (r *recorder[T]) work(ctx context.Context, ended chan struct{}) {
+	defer close(ended)
 	for ctx.Err() == nil {
 		wait := r.flush()
+		if r.rest() {
+			return
+		}
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
@@ -134,6 +152,18 @@ func (r *recorder[T]) work(ctx context.Context) {
 	for r.flush() > 0 {
 		time.Sleep(recordRetry / 10)
 	}
+	r.rest()
+}
+
+// rest says whether nothing is left. Then another goroutine writes what comes.
+func (r *recorder[T]) rest() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pending) > 0 {
+		return false
+	}
+	r.ended = nil
+	return true
 }
 
 // flush writes what is pending. A positive result is the time to wait before the next try.

@@ -176,12 +176,19 @@ func (w *watcher) do(f func()) bool {
 func (w *watcher) run(ctx context.Context, before <-chan struct{}) {
 	defer close(w.done)
 	writing, stopWriting := context.WithCancel(context.Background())
-	var writer sync.WaitGroup
-	writer.Go(func() { w.record.run(writing) })
-	writer.Go(func() { w.publish.run(writing) })
-	writer.Go(func() { w.carried.run(writing) })
-	writer.Go(func() { w.restore.run(writing) })
-	defer func() { stopWriting(); writer.Wait() }()
+	w.record.start(writing)
+	w.publish.start(writing)
+	w.carried.start(writing)
+	w.restore.start(writing)
+	defer func() {
+		stopWriting()
+		var last sync.WaitGroup
+		last.Go(w.record.finish)
+		last.Go(w.publish.finish)
+		last.Go(w.carried.finish)
+		last.Go(w.restore.finish)
+		last.Wait()
+	}()
 
 	if p, err := w.find(); err == nil { // what an earlier daemon left open is there from the first
 		w.life = w.m.life(p)
