@@ -351,6 +351,7 @@ func TestReconcileRetries(t *testing.T) {
 	b := newBench(t, testConfig(t))
 	b.await(stateLearning, "")
 	r := b.watcher(b.domain.UUID).record
+	b.within("the write is over", func(control.DomainStatus) bool { return r.settled() != nil })
 	r.mu.Lock()
 	s := *r.written
 	s.Value = stateSuspect
