@@ -21,6 +21,9 @@ import (
 	"github.com/virtsentry/virtsentry/model/cost"
 )
 
+// errEnough ends a stream of units of which enough has come.
+var errEnough = errors.New("enough")
+
 // maxRatesFile bounds a file of rates.
 const maxRatesFile = 1 << 20
 
@@ -130,15 +133,18 @@ func (f *costFlags) live(ctx context.Context, r *costReport) error {
 	for _, s := range r.Running {
 		m.Observing(s)
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.length)
+	limit, cancel := context.WithTimeout(ctx, f.length+2*unit.Width) // the first unit may have begun before
 	defer cancel()
-	err = client.Units(ctx, func(u control.UnitReport) error {
+	err = client.Units(limit, func(u control.UnitReport) error {
 		if u.Domain == d.UUID {
 			m.Report(u)
 		}
+		if m.Seconds() >= f.length.Seconds() {
+			return errEnough
+		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && !errors.Is(err, errEnough) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	if r.Rates, err = m.Rates(); err != nil {
@@ -175,14 +181,22 @@ func readRates(path string) (cost.Rates, error) {
 	if len(text) > maxRatesFile {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxRatesFile)
 	}
+	rates, err := parseRates(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rates, nil
+}
+
+func parseRates(text []byte) (cost.Rates, error) {
 	var rates cost.Rates
 	if err := json.Unmarshal(text, &rates); err != nil {
-		return nil, fmt.Errorf(`%s: %w: want events a second by kind, such as {"syscall": 1200}`, path, err)
+		return nil, fmt.Errorf(`%w: want events a second by kind, such as {"syscall": 1200}`, err)
 	}
 	kinds := price.Scheme().Kinds(price.Scheme().Sources()...)
 	for _, kind := range slices.Sorted(maps.Keys(rates)) {
 		if !slices.Contains(kinds, kind) {
-			return nil, fmt.Errorf("%s: no events of kind %.80q: there are %s", path, kind, strings.Join(kinds, ", "))
+			return nil, fmt.Errorf("no events of kind %.80q: there are %s", kind, strings.Join(kinds, ", "))
 		}
 	}
 	return rates, nil

@@ -115,7 +115,7 @@ func writeCalibration(w io.Writer, r calibrationReport) error {
 		if c.Known {
 			_, _ = fmt.Fprintf(t, "%s\t%.3f %s\t%.3f to %.3f\n", c.Name, scale*c.Value, what, scale*c.Low, scale*c.High)
 		} else {
-			_, _ = fmt.Fprintf(t, "%s\tnot measured\t\n", c.Name)
+			_, _ = fmt.Fprintf(t, "%s\tnot measured\n", c.Name)
 		}
 	}
 	if err := t.Flush(); err != nil || r.Table == nil {

@@ -153,7 +153,7 @@ func FuzzReadObservations(f *testing.F) {
 	})
 }
 
-func FuzzDecode(f *testing.F) {
+func FuzzDecodeCalibration(f *testing.F) {
 	f.Add(encoded(f))
 	f.Add([]byte(`{"format":"virtsentry cost calibration","version":1,"scheme":[{"coefficient":"a","kind":"k","by":["s"]}],` +
 		`"coefficients":[{"name":"a","value":1,"low":0,"high":2,"known":true}],"samples":[[1]],"widen":1,"observations":[]}`))

@@ -25,6 +25,8 @@ const (
 	// noise is the least standard error that an observation of a guest's overhead is believed to have, and share that of a large one, as part of it.
 	noise = 0.005
 	share = 0.1
+	// reweighed is how often weights are found anew at most: they settle within some steps, or all but swing between two sets.
+	reweighed = 12
 	// level is that of intervals.
 	level = 0.90
 )
@@ -64,6 +66,9 @@ func Fit(s Scheme, o Observations) (*Calibration, error) {
 		if err := s.known(o.List[i].Sources); err != nil {
 			return nil, fmt.Errorf("fit costs: observation %d: %w", i+1, err)
 		}
+		if err := s.measured(&o.List[i]); err != nil {
+			return nil, fmt.Errorf("fit costs: observation %d: %w", i+1, err)
+		}
 	}
 	list, _ := o.Split()
 	if len(list) < 3 {
@@ -97,10 +102,29 @@ func Fit(s Scheme, o Observations) (*Calibration, error) {
 	return c, nil
 }
 
-// Learn fits again with observations that were made since, such as the measured price of an action. The oldest go where there would be too many.
+// measured refuses an observation of which it is not known how many events there were that its sources see.
+func (s Scheme) measured(o *Observation) error {
+	for _, kind := range s.Kinds(o.Sources...) {
+		if _, ok := o.Rates[kind]; !ok {
+			return fmt.Errorf("%w: workload %s has no rate of kind %q, which %v see", ErrUnknownRate, o.Workload, kind, o.Sources)
+		}
+	}
+	return nil
+}
+
+// Learn fits again with observations that were made since, such as the measured price of an action. Rates that are not known are estimated, as Predict does. The
+// oldest observations go where there would be too many.
 func (c *Calibration) Learn(more ...Observation) (*Calibration, error) {
 	o := c.observed
-	o.List = slices.Concat(o.List, more)
+	o.List = slices.Clone(o.List)
+	for i, x := range more {
+		rates, _, _, _, err := c.complete(x.Rates, c.scheme.Kinds(x.Sources...))
+		if err != nil {
+			return nil, fmt.Errorf("learn costs: observation %d: %w", i+1, err)
+		}
+		x.Rates = rates
+		o.List = append(o.List, x)
+	}
 	if n := len(o.List) - maxLearnt; n > 0 && len(more) < maxLearnt {
 		o.List = o.List[n:]
 	}
@@ -152,7 +176,7 @@ func (p *problem) solve() ([]float64, error) {
 		robust[i] = 1
 	}
 	var x []float64
-	for range 30 {
+	for range reweighed {
 		a, b := mat.NewDense(len(p.rows), p.cols, nil), make([]float64, len(p.rows))
 		for i, row := range p.rows {
 			w := p.weight[i] * math.Sqrt(robust[i])
@@ -167,7 +191,7 @@ func (p *problem) solve() ([]float64, error) {
 		}
 		settled := x != nil
 		for j := range next {
-			settled = settled && math.Abs(next[j]-x[j]) <= 1e-6*(math.Abs(next[j])+1e-12)
+			settled = settled && math.Abs(next[j]-x[j]) <= 1e-4*(math.Abs(next[j])+1e-12)
 		}
 		if x = next; settled {
 			break

@@ -42,9 +42,18 @@ func (c *Calibration) Predict(rates Rates, with []string, running ...string) (Pr
 	if err := c.scheme.known(all); err != nil {
 		return Prediction{}, fmt.Errorf("predict cost: %w", err)
 	}
-	typical, least, most, estimated, err := c.complete(rates, c.scheme.Kinds(all...))
+	typical, least, most, estimated, err := c.complete(rates, c.scheme.Kinds(with...))
 	if err != nil {
 		return Prediction{}, fmt.Errorf("predict cost of %v: %w", with, err)
+	}
+	// Of those that run, only how far they slow the guest already depends on the rates: what cannot be estimated there is no reason to say nothing.
+	for _, kind := range c.scheme.Kinds(running...) {
+		if _, ok := typical[kind]; ok {
+			continue
+		}
+		if more, _, _, _, err := c.complete(rates, []string{kind}); err == nil {
+			typical[kind], least[kind], most[kind] = more[kind], more[kind], more[kind]
+		}
 	}
 	row := c.added(typical, running, all)
 	for j, v := range row {

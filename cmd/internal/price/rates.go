@@ -21,9 +21,7 @@ type Meter struct {
 // Observing says that a source counts: a kind of its events that no unit names was not hit.
 func (m *Meter) Observing(source string) {
 	for _, kind := range SourceKinds(source) {
-		if kind != probeRest || source == AllProbes {
-			m.add(kind, 0)
-		}
+		m.add(kind, 0)
 	}
 }
 
@@ -65,6 +63,9 @@ func (m *Meter) File(f unit.File) {
 		}
 	}
 }
+
+// Seconds returns the time that was counted in.
+func (m *Meter) Seconds() float64 { return m.seconds }
 
 // Rates returns the events a second of each kind that was counted. It is an error if there was no time to count in.
 func (m *Meter) Rates() (cost.Rates, error) {
