@@ -70,6 +70,7 @@ A lab that is not up is made, and removed afterwards. QEMU has a CPU of its own 
 			begin := time.Now().UTC().Truncate(time.Second)
 			run.Lab = l
 			run.Begun = func(p lab.PriceProgress) { measureBegun(line, p) }
+			run.Again = func(err error) { a.log.WithError(err).Warn("measuring once more") }
 			run.Keep = func(list []cost.Observation) error {
 				o := cost.Observations{Origin: version + "; " + machine.String(), Begin: begin, List: list}
 				return unit.WriteFile(output, func(w io.Writer) error { return cost.WriteObservations(w, o) })

@@ -95,7 +95,7 @@ func TestCost(t *testing.T) {
 	}
 	out, _, err = run(t.Context(), "cost", "--calibration", file, "show", "-o", "json")
 	var r calibrationReport
-	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.Holds || r.HeldOut != 8 || len(r.Bars) != 3 {
+	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.Holds || r.HeldOut != 8 || len(r.Bars) != 4 {
 		t.Error(err, out)
 	}
 }

@@ -2,6 +2,7 @@ package cost
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -195,7 +196,14 @@ func TestEvaluateHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	bars, all := table.Holds()
-	if all || bars[0].Holds || bars[2].Holds {
+	if all || !bars[0].Holds || bars[1].Holds || bars[3].Holds {
+		t.Error(bars)
+	}
+	stops := []Observation{{Workload: "web", Sources: []string{"guest-syscalls"}, Rates: Rates{"guest": 5}, Overhead: 0.1}}
+	if table, err = Evaluate(c, stops); err != nil || table.Unpredicted != 1 {
+		t.Error(table, err)
+	}
+	if bars, all := table.Holds(); all || bars[0].Holds || bars[1].Holds {
 		t.Error(bars)
 	}
 	if _, err := Evaluate(c, nil); err == nil {
@@ -238,6 +246,24 @@ func TestUnknownRates(t *testing.T) {
 		if _, err := c.Predict(Rates{"syscall": bad}, []string{"syscalls"}); err == nil {
 			t.Errorf("rate %v: no error", bad)
 		}
+	}
+}
+
+// TestTooFewEvents has guests that hardly make system calls: noise is not their price.
+func TestTooFewEvents(t *testing.T) {
+	o := world(3, 6, 0.01)
+	for i := range o.List {
+		o.List[i].Rates = maps.Clone(o.List[i].Rates)
+		o.List[i].Rates["syscall"] = 0.3
+	}
+	c := fitted(t, o)
+	for _, k := range c.Coefficients() {
+		if k.Known == slices.Contains([]string{"call", "stop"}, k.Name) {
+			t.Errorf("%+v", k)
+		}
+	}
+	if _, err := c.Predict(Rates{"syscall": 1e4}, []string{"syscalls"}); !errors.Is(err, ErrUncalibrated) {
+		t.Error(err)
 	}
 }
 

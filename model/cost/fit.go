@@ -27,6 +27,9 @@ const (
 	share = 0.1
 	// reweighed is how often weights are found anew at most: they settle within some steps, or all but swing between two sets.
 	reweighed = 12
+	// leastRate is how many events a second of a kind must have been observed, with some workload, to say what one costs. Of fewer, the noise of a guest that
+	// hardly has any would be taken for their price.
+	leastRate = 100
 	// level is that of intervals.
 	level = 0.90
 )
@@ -87,7 +90,7 @@ func Fit(s Scheme, o Observations) (*Calibration, error) {
 		low, high := c.between(func(sample []float64) float64 { return sample[j] })
 		c.coefficients = append(c.coefficients, Coefficient{
 			Name: name, Value: values[j], Low: min(low, values[j]), High: max(high, values[j]),
-			Known: slices.ContainsFunc(all.rows, func(row []float64) bool { return row[j] > 0 }),
+			Known: all.known()[j],
 		})
 	}
 	if c.widen, err = c.conform(list); err != nil {
@@ -142,10 +145,16 @@ type problem struct {
 	group    []string  // observations of one group are not independent of each other
 	workload []string
 	cols     int
+	least    []float64 // of each column: what a row must have at least that anything follows of the column
 }
 
 func (c *Calibration) problem(list []Observation) *problem {
-	p := &problem{cols: len(c.names)}
+	p := &problem{cols: len(c.names), least: make([]float64, len(c.names))}
+	for _, t := range c.scheme {
+		if at, ok := slices.BinarySearch(c.names, t.Coefficient); ok && t.Kind != "" {
+			p.least[at] = leastRate
+		}
+	}
 	for _, x := range list {
 		sources := slices.Sorted(slices.Values(x.Sources))
 		p.rows = append(p.rows, c.scheme.row(c.names, x.Rates, sources))
@@ -161,12 +170,23 @@ func square(x float64) float64 { return x * x }
 
 // pick is the problem with some of the rows, of which one may be there several times.
 func (p *problem) pick(at []int) *problem {
-	q := &problem{cols: p.cols}
+	q := &problem{cols: p.cols, least: p.least}
 	for _, i := range at {
 		q.rows, q.overhead, q.weight = append(q.rows, p.rows[i]), append(q.overhead, p.overhead[i]), append(q.weight, p.weight[i])
 		q.group, q.workload = append(q.group, p.group[i]), append(q.workload, p.workload[i])
 	}
 	return q
+}
+
+// known are the columns of which anything follows.
+func (p *problem) known() []bool {
+	known := make([]bool, p.cols)
+	for _, row := range p.rows {
+		for j, v := range row {
+			known[j] = known[j] || v > 0 && v >= p.least[j]
+		}
+	}
+	return known
 }
 
 // solve finds the coefficients by non-negative least squares with Huber's weights, reweighted until they stay.
@@ -176,12 +196,15 @@ func (p *problem) solve() ([]float64, error) {
 		robust[i] = 1
 	}
 	var x []float64
+	known := p.known()
 	for range reweighed {
 		a, b := mat.NewDense(len(p.rows), p.cols, nil), make([]float64, len(p.rows))
 		for i, row := range p.rows {
 			w := p.weight[i] * math.Sqrt(robust[i])
 			for j, v := range row {
-				a.Set(i, j, w*v)
+				if known[j] {
+					a.Set(i, j, w*v)
+				}
 			}
 			b[i] = w * p.overhead[i]
 		}
@@ -321,12 +344,7 @@ func (p *problem) misses(held []int) ([]float64, error) {
 		}
 	}
 	q := p.pick(rest)
-	known := make([]bool, p.cols)
-	for _, row := range q.rows {
-		for j, v := range row {
-			known[j] = known[j] || v > 0
-		}
-	}
+	known := q.known()
 	value, err := q.solve()
 	if err != nil {
 		return nil, err

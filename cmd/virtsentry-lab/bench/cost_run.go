@@ -31,6 +31,8 @@ type CostRun struct {
 	Each      time.Duration // of work for each combination in each round
 	// Begun hears of each measurement's begin; it may be nil.
 	Begun func(lab.PriceProgress)
+	// Again hears why a measurement is made once more; it may be nil.
+	Again func(error)
 	// Keep hears of all observations after each round of a workload: what is there then can be fitted to.
 	Keep func([]cost.Observation) error
 
@@ -135,15 +137,27 @@ func (r *CostRun) task(ctx context.Context, t lab.Task, round int) (err error) {
 	for i := range cells {
 		c := cells[(i+round)%len(cells)]
 		r.tell(c)
-		toggle, least, err := r.toggle(ctx, c.Sources)
-		if err == nil {
-			err = r.impact.measure(ctx, t, toggle, least, &c.way)
+		err := r.cell(ctx, t, c)
+		if err != nil && ctx.Err() == nil { // once more: a calibration takes long, and a tracer that attaches late is no reason to lose it
+			if r.Again != nil {
+				r.Again(fmt.Errorf("%s, %s: %w", t.Name, strings.Join(c.Sources, "+"), err))
+			}
+			err = r.cell(ctx, t, c)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(c.Sources, "+"), err)
 		}
 	}
 	return nil
+}
+
+// cell measures one combination with one workload.
+func (r *CostRun) cell(ctx context.Context, t lab.Task, c *costCell) error {
+	toggle, least, err := r.toggle(ctx, c.Sources)
+	if err != nil {
+		return err
+	}
+	return r.impact.measure(ctx, t, toggle, least, &c.way)
 }
 
 func (r *CostRun) tell(c *costCell) {
