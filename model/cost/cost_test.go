@@ -153,7 +153,7 @@ func TestSharedOnce(t *testing.T) {
 	if !cmp.Equal(all, both) {
 		t.Error(cmp.Diff(all, both))
 	}
-	if more, err := c.Predict(rates, []string{"ust"}, "all"); err != nil || more.Slowdown != 0 {
+	if more, err := c.Predict(rates, []string{"ust"}, "all"); err != nil || !cmp.Equal(more, Prediction{}) {
 		t.Error(more, err)
 	}
 }
@@ -161,9 +161,9 @@ func TestSharedOnce(t *testing.T) {
 // TestCoverage sees how often what comes lies inside the interval, over many worlds.
 func TestCoverage(t *testing.T) {
 	inside, of := 0, 0
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		for _, deviation := range []float64{0.002, 0.01} {
-			o := world(100+seed, 5, deviation)
+			o := world(100+seed, 4, deviation)
 			_, held := o.Split()
 			table, err := Evaluate(fitted(t, o), held)
 			if err != nil {
@@ -173,7 +173,7 @@ func TestCoverage(t *testing.T) {
 			of += len(held)
 		}
 	}
-	if share := float64(inside) / float64(of); share < 0.85 || of < 300 {
+	if share := float64(inside) / float64(of); share < 0.85 || of < 200 {
 		t.Errorf("%.3f of %d inside the interval of 0.9", share, of)
 	}
 }
@@ -269,7 +269,7 @@ func TestTooFewEvents(t *testing.T) {
 
 // TestLearn has a guest that turns out dearer.
 func TestLearn(t *testing.T) {
-	o := world(3, 6, 0.002)
+	o := world(3, 3, 0.002)
 	c := fitted(t, o)
 	rates := Rates{"probe:disk": 1e4, "probe:net": 1e4, "probe:rest": 1e5, "function": 2e4, "syscall": 8e4}
 	before, err := c.Predict(rates, []string{"syscalls"})
@@ -277,7 +277,7 @@ func TestLearn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dear []Observation
-	for range 200 {
+	for range maxLearnt + 50 {
 		dear = append(dear, Observation{Workload: "web", Sources: []string{"syscalls"}, Rates: rates, Overhead: 0.4, Error: 0.01})
 	}
 	more, err := c.Learn(dear...)
@@ -285,8 +285,11 @@ func TestLearn(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, err := more.Predict(rates, []string{"syscalls"})
-	if err != nil || after.Slowdown < before.Slowdown+0.1 {
+	if err != nil || after.Slowdown < before.Slowdown+0.05 {
 		t.Error(before.Slowdown, after.Slowdown, err)
+	}
+	if got, want := len(more.Observations().List), len(o.List)+maxLearnt; got != want {
+		t.Errorf("%d observations are kept, want %d", got, want)
 	}
 	if _, err := c.Learn(Observation{Workload: "web", Sources: []string{"oracle"}}); !errors.Is(err, ErrUnknownSource) {
 		t.Error(err)

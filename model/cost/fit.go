@@ -115,8 +115,8 @@ func (s Scheme) measured(o *Observation) error {
 	return nil
 }
 
-// Learn fits again with observations that were made since, such as the measured price of an action. Rates that are not known are estimated, as Predict does. The
-// oldest observations go where there would be too many.
+// Learn fits again with observations that were made since, such as the measured price of an action. Rates that are not known are estimated, as Predict does. Of
+// what was learnt so, the oldest goes where there would be too much; what the host was calibrated with stays. It takes a second or so.
 func (c *Calibration) Learn(more ...Observation) (*Calibration, error) {
 	o := c.observed
 	o.List = slices.Clone(o.List)
@@ -125,17 +125,27 @@ func (c *Calibration) Learn(more ...Observation) (*Calibration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("learn costs: observation %d: %w", i+1, err)
 		}
-		x.Rates = rates
+		x.Rates, x.Learnt = rates, true
 		o.List = append(o.List, x)
 	}
-	if n := len(o.List) - maxLearnt; n > 0 && len(more) < maxLearnt {
-		o.List = o.List[n:]
+	learnt := 0
+	for _, x := range o.List {
+		if x.Learnt {
+			learnt++
+		}
 	}
+	o.List = slices.DeleteFunc(o.List, func(x Observation) bool {
+		drop := x.Learnt && learnt > maxLearnt
+		if drop {
+			learnt--
+		}
+		return drop
+	})
 	return Fit(c.scheme, o)
 }
 
 // maxLearnt is how many observations a calibration keeps as it learns.
-const maxLearnt = 2000
+const maxLearnt = 200
 
 // problem is one of least squares.
 type problem struct {

@@ -21,6 +21,8 @@ type Observation struct {
 	Pairs    int     `json:"pairs,omitempty"` // of times with and without, from which it was found
 	// HeldOut says that nothing is to be fitted to it: what was fitted is judged by it.
 	HeldOut bool `json:"held_out,omitempty"`
+	// Learnt says that it is not of the calibration, but was made since: [Calibration.Learn].
+	Learnt bool `json:"learnt,omitempty"`
 }
 
 // Observations are those of one host.

@@ -61,6 +61,9 @@ func (c *Calibration) Predict(rates Rates, with []string, running ...string) (Pr
 			return Prediction{}, fmt.Errorf("predict cost of %v: %w: nothing was measured of %q on this host: calibrate with it", with, ErrUncalibrated, k.Name)
 		}
 	}
+	if !slices.ContainsFunc(row, func(v float64) bool { return v > 0 }) {
+		return Prediction{}, nil // all of it runs already, or there is nothing to count: no price, for certain
+	}
 	p := Prediction{Estimated: estimated}
 	for _, kind := range c.scheme.Kinds(with...) {
 		if typical[kind] > farAbove*c.most[kind] {

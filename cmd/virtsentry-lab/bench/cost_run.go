@@ -108,7 +108,7 @@ func (r *CostRun) Measure(ctx context.Context) (err error) {
 				continue
 			}
 			if err := r.task(ctx, t, round); err != nil {
-				return fmt.Errorf("calibrate: round %d, %s: %w", round+1, t.Name, err)
+				return fmt.Errorf("calibrate: round %d: %w", round+1, err)
 			}
 			if err := r.Keep(r.observations()); err != nil {
 				return err
@@ -119,12 +119,16 @@ func (r *CostRun) Measure(ctx context.Context) (err error) {
 }
 
 // task measures all combinations of one workload once. In the first round it is seen how many events its work has.
-func (r *CostRun) task(ctx context.Context, t lab.Task, round int) (err error) {
+func (r *CostRun) task(ctx context.Context, t lab.Task, round int) error {
 	if err := r.Lab.Prepare(ctx, r.Guest, t); err != nil {
 		return err
 	}
 	if r.rates[t.Name] == nil {
-		if r.rates[t.Name], err = r.count(ctx, t); err != nil {
+		err := r.again(ctx, t.Name+", its events", func() (err error) {
+			r.rates[t.Name], err = r.count(ctx, t)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -137,18 +141,29 @@ func (r *CostRun) task(ctx context.Context, t lab.Task, round int) (err error) {
 	for i := range cells {
 		c := cells[(i+round)%len(cells)]
 		r.tell(c)
-		err := r.cell(ctx, t, c)
-		if err != nil && ctx.Err() == nil { // once more: a calibration takes long, and a tracer that attaches late is no reason to lose it
-			if r.Again != nil {
-				r.Again(fmt.Errorf("%s, %s: %w", t.Name, strings.Join(c.Sources, "+"), err))
-			}
-			err = r.cell(ctx, t, c)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", strings.Join(c.Sources, "+"), err)
+		name := t.Name + ", " + strings.Join(c.Sources, "+")
+		if err := r.again(ctx, name, func() error { return r.cell(ctx, t, c) }); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// attempts is how often a measurement is begun: a calibration takes long, and a tracer that is late on a busy host is no reason to lose it.
+const attempts = 3
+
+// again measures, and again where that fails.
+func (r *CostRun) again(ctx context.Context, name string, measure func() error) (err error) {
+	for i := range attempts {
+		if err = measure(); err == nil || ctx.Err() != nil {
+			return err
+		}
+		err = fmt.Errorf("%s: %w", name, err)
+		if i < attempts-1 && r.Again != nil {
+			r.Again(err)
+		}
+	}
+	return err
 }
 
 // cell measures one combination with one workload.
