@@ -27,6 +27,8 @@ const (
 	share = 0.1
 	// reweighed is how often weights are found anew at most: they settle within some steps, or all but swing between two sets.
 	reweighed = 12
+	// sampleReweighed is the same for a sample, of which there are many, and whose own scatter is far greater than what the last steps change.
+	sampleReweighed = 4
 	// leastRate is how many events a second of a kind must have been observed, with some workload, to say what one costs. Of fewer, the noise of a guest that
 	// hardly has any would be taken for their price.
 	leastRate = 100
@@ -79,7 +81,7 @@ func Fit(s Scheme, o Observations) (*Calibration, error) {
 	}
 	c := &Calibration{scheme: s, observed: o, names: s.Coefficients(), most: make(Rates)}
 	all := c.problem(list)
-	values, err := all.solve()
+	values, err := all.solve(reweighed)
 	if err != nil {
 		return nil, fmt.Errorf("fit costs: %w", err)
 	}
@@ -199,15 +201,15 @@ func (p *problem) known() []bool {
 	return known
 }
 
-// solve finds the coefficients by non-negative least squares with Huber's weights, reweighted until they stay.
-func (p *problem) solve() ([]float64, error) {
+// solve finds the coefficients by non-negative least squares with Huber's weights, found anew until they stay, in so many steps at most.
+func (p *problem) solve(steps int) ([]float64, error) {
 	robust := make([]float64, len(p.rows))
 	for i := range robust {
 		robust[i] = 1
 	}
 	var x []float64
 	known := p.known()
-	for range reweighed {
+	for range steps {
 		a, b := mat.NewDense(len(p.rows), p.cols, nil), make([]float64, len(p.rows))
 		for i, row := range p.rows {
 			w := p.weight[i] * math.Sqrt(robust[i])
@@ -277,7 +279,7 @@ func (p *problem) bootstrap(n int) ([][]float64, error) {
 				at = append(at, of[random.IntN(len(of))])
 			}
 		}
-		x, err := p.pick(at).solve()
+		x, err := p.pick(at).solve(sampleReweighed)
 		if err != nil {
 			return nil, err
 		}
@@ -355,7 +357,7 @@ func (p *problem) misses(held []int) ([]float64, error) {
 	}
 	q := p.pick(rest)
 	known := q.known()
-	value, err := q.solve()
+	value, err := q.solve(reweighed)
 	if err != nil {
 		return nil, err
 	}
