@@ -7,7 +7,7 @@ DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps deb rpm package-test lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation bench-alarm bench-decode bench-impact bench-units bench-train bench-score bench-scale bench-transport faults soak clean
+.PHONY: all build deps deb rpm package-test lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation bench-alarm bench-cost bench-decode bench-impact bench-units bench-train bench-score bench-scale bench-transport faults soak clean
 
 all: build
 
@@ -68,6 +68,7 @@ fresh: deps
 	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
 	@$(GO) run ./cmd/virtsentry-lab bench page --check
+	@$(GO) run ./cmd/virtsentry-lab cost page --check
 	@$(GO) run ./cmd/internal/metrics/reference --check packaging/METRICS.md
 	@$(GO) run ./cmd/virtsentry-lab reliability page --check
 
@@ -107,6 +108,15 @@ bench-scale bench-transport: lab-deps build
 	@packaging/lab/image/build >/dev/null
 	@$(BIN)/virtsentry-lab bench $(@:bench-%=%)
 	@$(BIN)/virtsentry-lab bench page
+
+# What combinations of sources cost a guest, to fit prices to, and model/COST.md: two hours and a half, on a quiet machine.
+bench-cost: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@rm -f testdata/cost/lab.jsonl.new
+	@$(BIN)/virtsentry-lab cost calibrate --rounds 10 --output testdata/cost/lab.jsonl.new
+	@mv testdata/cost/lab.jsonl.new testdata/cost/lab.jsonl
+	@$(BIN)/virtsentry-lab cost page
 
 # What learning a day costs, and judging a unit: five minutes, and two.
 bench-train bench-score: build

@@ -70,7 +70,7 @@ everything, also after a crash. All of it needs root.`,
 	root.PersistentFlags().StringVar(&a.dir, "dir", lab.DefaultDir, "runtime directory; its last element names the lab")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.guestCommand(), a.execCommand(),
-		a.attackCommand(), a.stressCommand(), a.loadCommand(), a.recordCommand(), a.evaluationCommand(), a.sourcesCommand(), a.benchCommand(), compareCommand(), reliabilityCommand())
+		a.attackCommand(), a.stressCommand(), a.loadCommand(), a.recordCommand(), a.evaluationCommand(), a.sourcesCommand(), a.benchCommand(), a.costCommand(), compareCommand(), reliabilityCommand())
 	return root
 }
 

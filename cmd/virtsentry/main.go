@@ -63,6 +63,6 @@ func command() *cobra.Command {
 	c.AddCommand(evalCommand())
 	c.AddCommand(featuresCommand())
 	c.AddCommand(evaluationCommand())
-	c.AddCommand(doctorCommand(client))
+	c.AddCommand(doctorCommand(client), costCommand(client))
 	return c
 }

@@ -175,7 +175,7 @@ type slice struct {
 }
 
 // way measures one way while the task is worked at.
-func (r *ImpactRun) way(ctx context.Context, t lab.Task, arm string, w *ImpactWorkload) (err error) {
+func (r *ImpactRun) way(ctx context.Context, t lab.Task, arm string, w *ImpactWorkload) error {
 	toggle, least, err := r.toggle(ctx, arm)
 	if err != nil {
 		return err
@@ -185,6 +185,11 @@ func (r *ImpactRun) way(ctx context.Context, t lab.Task, arm string, w *ImpactWo
 		found = new(ImpactWay)
 		w.Ways[arm] = found
 	}
+	return r.measure(ctx, t, toggle, least, found)
+}
+
+// measure adds pairs of slices with the observation on and off while the task is worked at, and ends the observation.
+func (r *ImpactRun) measure(ctx context.Context, t lab.Task, toggle lab.Toggle, least time.Duration, found *ImpactWay) (err error) {
 	defer func() {
 		seen, lossy, closeErr := toggle.Close()
 		found.Units, found.Lossy = found.Units+seen, found.Lossy+lossy

@@ -1,0 +1,123 @@
+// Package price turns what a domain has, counts of its units, into rates by the kinds of events that package cost knows the price of, and says a price in the
+// words of an operator. Which source has which part of a price is here, so that the command and the daemon mean the same.
+package price
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/model/cost"
+)
+
+// The sources that have a price, beside those of package probe and a group of trace points.
+const (
+	UST          = "ust"            // the trace points that the daemon enables by itself
+	AllProbes    = "probes:all"     // all of QEMU's trace points
+	GroupPrefix  = "probes:"        // before a subsystem: the trace points of the default set that are of it
+	TapHeaders   = "tap-headers"    // tap, with what the headers of packets tell
+	GuestCalls   = "guest-syscalls" // the guest's own system calls, by stopping it at each
+	probePrefix  = "probe:"         // of kinds: hits of the default set's trace points, by subsystem
+	probeRest    = probePrefix + "rest"
+	kindPacket   = "packet"
+	kindFunction = "function"
+	kindSyscall  = "syscall"
+	kindKVM      = "kvm"
+	kindGuest    = "guest-syscall"
+)
+
+// Subsystems are those of the default set's trace points, each of which is a group of its own.
+var Subsystems = sync.OnceValue(func() []string {
+	set, err := catalogue.Load(catalogue.DefaultSet)
+	if err != nil { // it is part of the programme
+		return nil
+	}
+	var names []string
+	for _, c := range set.Columns() {
+		names = append(names, c.Subsystem)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+})
+
+// Scheme returns the terms of which a price is made. A hit of a trace point costs the same whatever group it is of, and is paid once where several sources see
+// it; LTTng's reader is there once for all trace points, and the helper of the kernel's sources once for all of these.
+func Scheme() cost.Scheme {
+	ust := []string{UST, AllProbes}
+	for _, s := range Subsystems() {
+		ust = append(ust, GroupPrefix+s)
+	}
+	tap := []string{string(probe.Tap), TapHeaders}
+	functions, syscalls, kvm := string(probe.Functions), string(probe.Syscalls), string(probe.KVM)
+	var s cost.Scheme
+	for _, name := range Subsystems() {
+		s = append(s, cost.Term{Coefficient: "trace-point hit", Kind: probePrefix + name, By: []string{UST, AllProbes, GroupPrefix + name}})
+	}
+	return append(s,
+		cost.Term{Coefficient: "trace-point hit", Kind: probeRest, By: []string{AllProbes}},
+		cost.Term{Coefficient: "trace reader", By: ust},
+		cost.Term{Coefficient: "all trace points", By: []string{AllProbes}},
+		cost.Term{Coefficient: "uprobe", Kind: kindFunction, By: []string{functions}},
+		cost.Term{Coefficient: "functions", By: []string{functions}},
+		cost.Term{Coefficient: "system call", Kind: kindSyscall, By: []string{syscalls}},
+		cost.Term{Coefficient: "packet", Kind: kindPacket, By: tap},
+		cost.Term{Coefficient: "packet's headers", Kind: kindPacket, By: []string{TapHeaders}},
+		cost.Term{Coefficient: "KVM trace point", Kind: kindKVM, By: []string{kvm}},
+		cost.Term{Coefficient: "kernel's reader", By: append([]string{functions, syscalls, kvm}, tap...)},
+		cost.Term{Coefficient: "guest system call", Kind: kindGuest, By: []string{GuestCalls}},
+		cost.Term{Coefficient: "guest stub", By: []string{GuestCalls}},
+	)
+}
+
+// set is the default feature set.
+var set = sync.OnceValues(func() (*catalogue.Set, error) { return catalogue.Load(catalogue.DefaultSet) })
+
+// Kind returns the kind of events that a unit's column counts. ok is false for a column whose hits are counted in another one, too (pairs of events, gaps between
+// them, and what headers tell of packets), and for the default set's columns if the set cannot be read.
+func Kind(column string) (kind string, ok bool) {
+	source, rest, found := strings.Cut(column, ":")
+	switch {
+	case !found:
+	case source == string(probe.Tap):
+		return kindPacket, strings.Contains(rest, ":len")
+	case source == string(probe.Functions):
+		return kindFunction, true
+	case source == string(probe.Syscalls):
+		return kindSyscall, true
+	case source == string(probe.KVM):
+		return kindKVM, true
+	case source == GuestCalls:
+		return kindGuest, true
+	case source == "pair":
+		return "", false
+	}
+	if strings.Contains(column, ":gap") {
+		return "", false
+	}
+	s, err := set()
+	if err != nil {
+		return "", false
+	}
+	subsystem, _ := s.Describe(column)
+	if !slices.Contains(Subsystems(), subsystem) { // a trace point that the default set does not have
+		return probeRest, true
+	}
+	return probePrefix + subsystem, true
+}
+
+// SourceKinds returns the kinds of events that a source counts, so that one that was not hit has the rate 0, and is not unknown.
+func SourceKinds(source string) []string { return Scheme().Kinds(source) }
+
+// CheckSources refuses a name that no source has, and says which there are.
+func CheckSources(names []string) error {
+	known := Scheme().Sources()
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return fmt.Errorf("%w: %.80q: there are %s", cost.ErrUnknownSource, n, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}

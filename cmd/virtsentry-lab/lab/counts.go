@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/probe/kernel"
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
+	"github.com/virtsentry/virtsentry/lttng/unit"
+)
+
+// KernelSources are those of the host's kernel that see something of the lab's guests.
+func (l *Lab) KernelSources() ([]string, error) {
+	o, err := l.observable()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range o.kernel {
+		names = append(names, string(s))
+	}
+	return names, nil
+}
+
+// Counts are the units of what the default feature set and all of the kernel's sources count while f runs, by source; [FileDefault] has the set's. It is an error
+// when any event was lost.
+func (l *Lab) Counts(ctx context.Context, guest string, f func(context.Context) error) (files map[string]unit.File, err error) {
+	o, err := l.observable()
+	if err != nil {
+		return nil, err
+	}
+	pid, err := l.GuestPID(guest)
+	if err != nil {
+		return nil, err
+	}
+	offset, err := clockOffset()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(l.dir, "counts-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	trace := filepath.Join(dir, "trace")
+	list, err := l.observe(ctx, guest, pid, o.kernel, kernel.Options{Offset: offset}, func(ctx context.Context) error {
+		return l.tracing(ctx, pid, Recording{}, trace, f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	files = make(map[string]unit.File)
+	if files[FileDefault], err = unit.Cut(trace, catalogue.DefaultSet); err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		files[string(c.source)] = c.file
+	}
+	for name, f := range files {
+		if n := lossy(f.Units); n > 0 {
+			return nil, fmt.Errorf("count events: %s lost some in %d units", name, n)
+		}
+	}
+	return files, nil
+}
