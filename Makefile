@@ -65,7 +65,7 @@ lint: deps
 fresh: deps
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
-	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
+	@$(GO) generate ./cmd/internal/syscallname && git diff --exit-code -- cmd/internal/syscallname
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
 	@$(GO) run ./cmd/virtsentry-lab bench page --check
 	@$(GO) run ./cmd/internal/metrics/reference --check packaging/METRICS.md
