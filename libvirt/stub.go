@@ -312,4 +312,3 @@ func refusal(answer string) error {
 	}
 	return nil
 }
-

@@ -121,6 +121,7 @@ func (s *sums) add(u guestcalls.Unit) {
 	s.all.Armed += u.Armed
 	s.all.Running += u.Running
 	s.all.Sampled = s.all.Sampled || u.Sampled
+	s.all.AtLeast = s.all.AtLeast || u.AtLeast
 }
 
 func (s *sums) print(out io.Writer) error {
@@ -142,7 +143,11 @@ func (s *sums) print(out io.Writer) error {
 	seconds := func(ns int64) float64 { return time.Duration(ns).Seconds() }
 	_, err := fmt.Fprintf(out, "\n%.1f s: %d stops, %.2f s stopped (%.1f %%); seen %.2f s of %.2f s that it ran\n", seconds(s.all.Duration), s.all.Stops,
 		seconds(s.all.Stopped), 100*float64(s.all.Stopped)/max(1, float64(s.all.Duration)), seconds(s.all.Armed), seconds(s.all.Running))
-	if err == nil && s.all.Sampled {
+	switch {
+	case err != nil:
+	case s.all.AtLeast:
+		_, err = fmt.Fprintln(out, "sampled: there were at least so many calls; they came faster than the limits let be seen. Their shares hold")
+	case s.all.Sampled:
 		_, err = fmt.Fprintln(out, "sampled: calls are estimates, since there were more than the limits let be seen")
 	}
 	return err

@@ -49,9 +49,11 @@ type Tracer struct {
 	budget *budget
 	tally  *tally
 
-	armed   bool
-	latency time.Duration // from asking for a stop to hearing of it: what a stop takes beyond what we see of it
-	ran     time.Time     // since when the guest has run
+	armed bool
+	ran   time.Time // since when the guest has run, of what is not accounted for yet
+	turns turns
+
+	started time.Time // when it was last let run
 	// Of the present period: how long the guest ran, and ran with the break armed; and whether the break was taken away within it.
 	began, running, window time.Duration
 	cut                    bool
@@ -203,13 +205,18 @@ func (x *Tracer) close(now time.Time) {
 	if x.cut && x.inWindow > 1 {
 		weight *= float64(x.inWindow-1) / float64(x.inWindow)
 	}
+	if x.cut && x.window < time.Duration(x.inWindow)*x.turns.least()/2 { // calls that follow each other faster than can be told
+		x.tally.unit.AtLeast = true
+	}
 	x.tally.close(max(1, weight))
 	x.began, x.running, x.window, x.cut, x.inWindow = 0, 0, 0, false, 0
 }
 
 // hit reads a call at the break, has the guest execute the instruction there, and lets it run.
 func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
-	x.pass(at)
+	x.turns.add(at.Sub(x.started))
+	hidden := min(at.Sub(x.ran), x.turns.least())
+	x.pass(at.Add(-hidden))
 	if s.Signal != gdb.SignalTrap || !x.armed {
 		return fmt.Errorf("guest system calls: %w (signal %d)", ErrPaused, s.Signal)
 	}
@@ -239,7 +246,7 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	if err := x.execute(v); err != nil {
 		return err
 	}
-	return x.release(at)
+	return x.release(at.Add(-hidden))
 }
 
 // execute does for the guest what the instruction at the break would: swapgs, which exchanges two registers and changes nothing else. So the break need not be taken
@@ -253,11 +260,11 @@ func (x *Tracer) execute(v map[string]uint64) error {
 	)
 }
 
-// release accounts for a stop and lets the guest run, without the break where no more stops can be afforded.
+// release accounts for a stop that has begun at a time and lets the guest run, without the break where no more stops can be afforded.
 func (x *Tracer) release(at time.Time) error {
 	now := time.Now()
 	x.budget.fill(now)
-	x.budget.spend(now.Sub(at) + x.latency)
+	x.budget.spend(now.Sub(at))
 	if x.armed && x.budget.spent() {
 		if err := x.stub.ClearBreak(x.entry); err != nil {
 			return err
@@ -268,8 +275,9 @@ func (x *Tracer) release(at time.Time) error {
 		return err
 	}
 	x.ran = time.Now()
+	x.started = x.ran
 	x.tally.unit.Stops++
-	x.tally.unit.Stopped += int64(x.ran.Sub(at) + x.latency)
+	x.tally.unit.Stopped += int64(x.ran.Sub(at))
 	return nil
 }
 
@@ -283,6 +291,7 @@ func (x *Tracer) arm() error {
 		return err
 	}
 	x.ran = time.Now()
+	x.started = x.ran
 	return nil
 }
 
@@ -312,10 +321,27 @@ func (x *Tracer) stop() (time.Time, error) {
 	if _, err := x.stub.Wait(at.Add(halt)); err != nil {
 		return at, fmt.Errorf("guest system calls: stop the guest: %w", err)
 	}
-	if d := time.Since(at); x.latency == 0 {
-		x.latency = d
-	} else {
-		x.latency += (d - x.latency) / 8
-	}
 	return at, nil
+}
+
+// turns are the last times from letting the guest run to hearing that it has stopped at the break. The least of them is what QEMU takes for it even if the guest comes there at
+// once: to start virtual CPUs, to stop them, and to flush disks. That is time in which the guest is held up, too.
+type turns struct {
+	last [64]time.Duration
+	next int
+}
+
+func (t *turns) add(d time.Duration) {
+	t.last[t.next%len(t.last)] = d
+	t.next++
+}
+
+// least is 0 before there is any.
+func (t *turns) least() (least time.Duration) {
+	for i := range min(t.next, len(t.last)) {
+		if least == 0 || t.last[i] < least {
+			least = t.last[i]
+		}
+	}
+	return least
 }

@@ -45,6 +45,8 @@ type Unit struct {
 	Running  int64   `json:"running"` // the guest ran
 	// Sampled says that the break was not armed all the time, as calls came too often: Count is an estimate then.
 	Sampled bool `json:"sampled,omitempty"`
+	// AtLeast says that calls came faster than stops can follow each other: Count is a lower bound then. How the numbers share in it holds all the same.
+	AtLeast bool `json:"at_least,omitempty"`
 }
 
 // kind is what is counted apart.
