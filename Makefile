@@ -21,7 +21,7 @@ lab-deps: deps
 build: deps
 	@mkdir -p $(BIN)
 	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry ./cmd/virtsentry-probe
-	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-lab
+	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-keeper ./cmd/virtsentry-lab
 
 # bin/virtsentry_VERSION-1_ARCH.deb and bin/virtsentry-VERSION-1.ARCH.rpm, of one description: packaging/nfpm.yaml.
 VERSION ?= 0.7.0
