@@ -140,4 +140,3 @@ func TestTracePrints(t *testing.T) {
 		}
 	}
 }
-

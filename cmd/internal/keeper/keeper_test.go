@@ -226,15 +226,15 @@ func TestStartGuard(t *testing.T) {
 	}
 }
 
-// serve serves traces of a test at a socket.
-func serve(t *testing.T, domains int, trace func(context.Context, Request, Sink) End) string {
+// serve serves traces of a test at a socket, one at a time.
+func serve(t *testing.T, trace func(context.Context, Request, Sink) End) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Server{Trace: trace, Domains: domains, Log: quiet()}
+	s := Server{Trace: trace, Domains: 1, Log: quiet()}
 	if os.Geteuid() != 0 {
 		s.Allowed = probe.Allowed{Users: []int{os.Geteuid()}}
 	}
@@ -253,7 +253,7 @@ func serve(t *testing.T, domains int, trace func(context.Context, Request, Sink)
 func TestAsk(t *testing.T) {
 	unit := guestcalls.Unit{Start: 4, Duration: 2, Calls: []guestcalls.Calls{{Number: 59, Seen: 1, Count: 1.5}}}
 	asked := make(chan Request, 1)
-	socket := serve(t, 1, func(_ context.Context, r Request, to Sink) End {
+	socket := serve(t, func(_ context.Context, r Request, to Sink) End {
 		asked <- r
 		if err := errors.Join(to.Begin(Begin{Entry: 0xffffffff81000000, Share: 0.2, Stops: 100}), to.Unit(unit)); err != nil {
 			t.Error(err)
@@ -285,11 +285,11 @@ func TestAskErrors(t *testing.T) {
 	if _, err := Ask(t.Context(), filepath.Join(dir, "none"), Request{}); !errors.Is(err, ErrNoKeeper) {
 		t.Errorf("nobody listens: %v", err)
 	}
-	refusing := serve(t, 1, func(context.Context, Request, Sink) End { return End{Error: "its policy forbids it"} })
+	refusing := serve(t, func(context.Context, Request, Sink) End { return End{Error: "its policy forbids it"} })
 	if _, err := Ask(t.Context(), refusing, Request{UUID: uuid}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "its policy forbids it") {
 		t.Errorf("refused: %v", err)
 	}
-	hanging := serve(t, 1, func(ctx context.Context, _ Request, _ Sink) End { <-ctx.Done(); return End{} })
+	hanging := serve(t, func(ctx context.Context, _ Request, _ Sink) End { <-ctx.Done(); return End{} })
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := Ask(ctx, hanging, Request{UUID: uuid}); !errors.Is(err, context.Canceled) {
@@ -300,7 +300,7 @@ func TestAskErrors(t *testing.T) {
 // TestClientGoes: the end of a connection ends what it asked for, and makes room for another one.
 func TestClientGoes(t *testing.T) {
 	ended := make(chan error, 1)
-	socket := serve(t, 1, func(ctx context.Context, _ Request, to Sink) End {
+	socket := serve(t, func(ctx context.Context, _ Request, to Sink) End {
 		if err := to.Begin(Begin{}); err != nil {
 			t.Error(err)
 		}
@@ -325,7 +325,7 @@ func TestClientGoes(t *testing.T) {
 }
 
 func TestNonsense(t *testing.T) {
-	socket := serve(t, 1, func(context.Context, Request, Sink) End { t.Error("it is traced"); return End{} })
+	socket := serve(t, func(context.Context, Request, Sink) End { t.Error("it is traced"); return End{} })
 	for _, text := range []string{"x\n", "{}{}\n", `{"path":"/etc"}` + "\n", "[]\n", "\n", strings.Repeat("a", 2*maxRequest) + "\n"} {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {

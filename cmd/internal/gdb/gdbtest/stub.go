@@ -1,4 +1,4 @@
-// Package gdbtest is a gdb stub for tests: a guest of two registers' worth of behaviour that speaks as QEMU's stub does.
+// Package gdbtest is a gdb stub for tests, with one virtual CPU of ten registers; it speaks as QEMU's does.
 package gdbtest
 
 import (
@@ -16,10 +16,13 @@ import (
 
 // Numbers of the registers in Description.
 const (
-	RAX, RBX, RCX, RDX, RSI, RDI = 0, 1, 2, 3, 4, 5
-	RIP                          = 6
-	CS                           = 7
-	GSBase, KernelGSBase         = 8, 9
+	RAX          = 0
+	RSI          = 4
+	RDI          = 5
+	RIP          = 6
+	CS           = 7
+	GSBase       = 8
+	KernelGSBase = 9
 )
 
 // Description is the target description; the stub splits it in two files as QEMU does.
