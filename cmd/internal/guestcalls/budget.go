@@ -8,8 +8,9 @@ type Limits struct {
 	Stops float64 // a second: each is told to all clients of libvirt, twice. Above 0
 }
 
-// DefaultLimits hold where nobody says anything else. Each stop makes QEMU flush its disks, and libvirt write a file and send two events.
-var DefaultLimits = Limits{Share: 0.2, Stops: 100}
+// DefaultLimits hold where nobody says anything else. Each stop makes QEMU flush its disks, and libvirt write a file and send two events. A busy guest loses more than the share:
+// what QEMU and the host take to go on is not all seen from here.
+var DefaultLimits = Limits{Share: 0.1, Stops: 50}
 
 // burst is for how long unused time piles up, so that calls that come in bursts are seen.
 const burst = 200 * time.Millisecond
