@@ -195,6 +195,28 @@ func (c *Conn) SetBreak(address uint64) error { return c.ok(fmt.Sprintf("Z1,%x,1
 // ClearBreak removes it.
 func (c *Conn) ClearBreak(address uint64) error { return c.ok(fmt.Sprintf("z1,%x,1", address)) }
 
+// Forget has the stub of a stopped guest forget all breakpoints, of each virtual CPU: some versions of QEMU forget only those of one CPU at a time when they are asked why it stopped.
+func (c *Conn) Forget() error {
+	const most = 1024 // virtual CPUs
+	for n := 1; n <= most; n++ {
+		err := c.ok(fmt.Sprintf("Hc%x", n))
+		var refused *Error
+		if errors.As(err, &refused) && n > 1 {
+			return nil // there is no such CPU
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.send("?"); err != nil {
+			return err
+		}
+		if _, err := c.answer("?", true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Select has registers be those of a thread (a virtual CPU, as a stop names it).
 func (c *Conn) Select(thread string) error {
 	if thread == c.thread {

@@ -147,6 +147,12 @@ func TestConn(t *testing.T) {
 		t.Errorf("after Detach: running %v, detached %v, %d breaks", running, detached, breaks)
 	}
 	_ = s.Stop(SignalTrap)
+	if err := errors.Join(c.SetBreak(0x1000), c.Forget()); err != nil {
+		t.Error(err)
+	}
+	if _, _, breaks := s.Running(); breaks != 0 {
+		t.Errorf("%d breaks are not forgotten", breaks)
+	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}

@@ -218,6 +218,11 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	hidden := min(at.Sub(x.ran), x.turns.least())
 	x.pass(at.Add(-hidden))
 	if s.Signal != gdb.SignalTrap || !x.armed {
+		if x.armed { // for when it is resumed
+			if err := x.stub.ClearBreak(x.entry); err != nil {
+				return err
+			}
+		}
 		return fmt.Errorf("guest system calls: %w (signal %d)", ErrPaused, s.Signal)
 	}
 	if s.Thread != "" {

@@ -156,6 +156,9 @@ func repair(c *libvirt.Connection, x note) error {
 	}
 	stub := gdb.NewConn(conn)
 	err = stub.Hello()
+	if err == nil {
+		err = stub.Forget()
+	}
 	if err == nil && wanted {
 		err = stub.Detach()
 	}

@@ -185,6 +185,8 @@ func (s *Stub) answer(c string) string {
 	case c == "vCont;c":
 		s.running = true
 		return "run"
+	case strings.HasPrefix(c, "Hc") && c != "Hc1":
+		return "E22" // there is one virtual CPU
 	case strings.HasPrefix(c, "H"):
 		return "OK"
 	case strings.HasPrefix(c, "Z1,"):
