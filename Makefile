@@ -21,7 +21,7 @@ lab-deps: deps
 build: deps
 	@mkdir -p $(BIN)
 	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/virtsentry ./cmd/virtsentry-probe
-	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-lab
+	@$(GO) build -o $(BIN)/ ./cmd/virtsentryd ./cmd/virtsentry-keeper ./cmd/virtsentry-lab
 
 # bin/virtsentry_VERSION-1_ARCH.deb and bin/virtsentry-VERSION-1.ARCH.rpm, of one description: packaging/nfpm.yaml.
 VERSION ?= 0.7.0
@@ -65,7 +65,7 @@ lint: deps
 fresh: deps
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
-	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
+	@$(GO) generate ./cmd/internal/syscallname && git diff --exit-code -- cmd/internal/syscallname
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
 	@$(GO) run ./cmd/virtsentry-lab bench page --check
 	@$(GO) run ./cmd/virtsentry-lab cost page --check

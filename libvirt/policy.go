@@ -25,6 +25,7 @@ type Policy struct {
 	Watch             *bool
 	FalseAlarmsPerDay *float64
 	OverheadPercent   *float64
+	GuestSyscalls     *bool // whether its system calls may be looked at by introspection
 
 	// Learning.
 	Units    *int           // of two seconds
@@ -164,6 +165,7 @@ func (p *Policy) element(path string, attributes []xml.Attr) error {
 			"watch":                yesNo(&p.Watch),
 			"false-alarms-per-day": number(&p.FalseAlarmsPerDay, 43200, true),
 			"overhead-percent":     number(&p.OverheadPercent, 100, true),
+			"guest-syscalls":       yesNo(&p.GuestSyscalls),
 		}
 	case "policy/learning":
 		known = map[string]func(string) error{

@@ -35,6 +35,9 @@ func policyText(p Policy) string {
 	}
 	real("false-alarms-per-day", p.FalseAlarmsPerDay)
 	real("overhead-percent", p.OverheadPercent)
+	if p.GuestSyscalls != nil {
+		attribute("guest-syscalls", map[bool]string{true: "yes", false: "no"}[*p.GuestSyscalls])
+	}
 	b.WriteString(">\n <judging")
 	real("nu", p.Nu)
 	real("gamma", p.Gamma)
@@ -63,6 +66,7 @@ func TestPolicyRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Policy{
 			Watch:             rapid.Ptr(rapid.Bool(), true).Draw(t, "watch"),
+			GuestSyscalls:     rapid.Ptr(rapid.Bool(), true).Draw(t, "guest-syscalls"),
 			FalseAlarmsPerDay: below(43200).Draw(t, "false alarms"),
 			OverheadPercent:   below(100).Draw(t, "overhead"),
 			Units:             rapid.Ptr(rapid.IntRange(30, 43200), true).Draw(t, "units"),
@@ -109,6 +113,7 @@ func TestPolicyRefused(t *testing.T) {
 		{`<policy false-alarms-per-day="0x1p3"/>`, "no number above 0"},
 		{`<policy false-alarms-per-day="1,5"/>`, "no number above 0"},
 		{`<policy false-alarms-per-day=""/>`, "no number above 0"},
+		{`<policy guest-syscalls="sometimes"/>`, "neither yes nor no"},
 		{`<policy overhead-percent="101"/>`, "no number above 0 and up to 100"},
 		{`<policy overhead-percent="INF"/>`, "no number above 0 and up to 100"},
 		{`<policy><learning units="29"/></policy>`, `policy/learning: units: "29" is no whole number from 30 to 43200`},
@@ -167,7 +172,7 @@ func TestPolicyAccepted(t *testing.T) {
 	documents := []string{
 		`<policy/>`, `<policy></policy>`, "<policy watch=' yes\n'/>", `<policy><judging nu=" +5e-2 " gamma=".5"/><learning units="0090" starting="1h2m3.5s"/></policy>`,
 		`<policy><learning starting="0"/></policy>`, `<policy xmlns="http://virtsentry.org/xmlns/policy/1"><judging alarm="64" window="64"/></policy>`,
-		`<policy overhead-percent="100" false-alarms-per-day="43200"><judging gamma="1e9"/></policy>`,
+		`<policy guest-syscalls="no"/>`, `<policy overhead-percent="100" false-alarms-per-day="43200"><judging gamma="1e9"/></policy>`,
 		`<?xml version="1.0"?><!-- a --><policy><!-- b --></policy>`,
 	}
 	for i, err := range valid(t, "policy-1.rng", documents...) {

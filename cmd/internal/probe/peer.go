@@ -74,6 +74,15 @@ func number(id string) int {
 	return n
 }
 
+// Admit says who is at the other end of a UNIX connection, and whether that process is allowed.
+func (a Allowed) Admit(conn net.Conn) (Peer, error) {
+	p, err := peerOf(conn)
+	if err == nil && !a.admits(p) {
+		err = fmt.Errorf("user %d is not allowed (--allow)", p.UID)
+	}
+	return p, err
+}
+
 // admits says whether a process may use the helper.
 func (a Allowed) admits(p Peer) bool {
 	return p.UID == 0 || slices.Contains(a.Users, p.UID) || slices.Contains(a.Groups, p.GID) ||

@@ -11,10 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/syscallname"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
-
-//go:generate go run syscalls_gen.go
 
 // maxSyscall bounds the numbers that are told apart: the kernel has some 470.
 const maxSyscall = 1024
@@ -162,7 +161,7 @@ func syscallFeature(n int) string {
 	if n == maxSyscall {
 		return "syscall:other"
 	}
-	if name, ok := syscallNames[runtime.GOARCH][n]; ok {
+	if name := syscallname.Of(runtime.GOARCH, n); name != "" {
 		return "syscall:" + name
 	}
 	return "syscall:" + strconv.Itoa(n)

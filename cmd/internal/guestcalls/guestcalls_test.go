@@ -1,0 +1,388 @@
+package guestcalls
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/gdb"
+	"github.com/virtsentry/virtsentry/cmd/internal/gdb/gdbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	text    = 0xffffffff81c00000
+	idt     = 0xfffffe0000000000
+	handler = text + 0x800
+	syscall = text + 0x80
+)
+
+// gate is an interrupt gate to a handler.
+func gate(to uint64, kind byte) []byte {
+	b := make([]byte, 16)
+	binary.LittleEndian.PutUint16(b, uint16(to))
+	binary.LittleEndian.PutUint16(b[2:], 0x10)
+	b[5] = kind
+	binary.LittleEndian.PutUint16(b[6:], uint16(to>>16))
+	binary.LittleEndian.PutUint32(b[8:], uint32(to>>32))
+	return b
+}
+
+// guest is memory in pages.
+type guest map[uint64][]byte
+
+func (g guest) put(address uint64, b []byte) {
+	for i, c := range b {
+		at := address + uint64(i)
+		if g[at/page] == nil {
+			g[at/page] = make([]byte, page)
+		}
+		g[at/page][at%page] = c
+	}
+}
+
+func (g guest) read(address uint64, size int) ([]byte, bool) {
+	var all []byte
+	for i := range uint64(size) {
+		p := g[(address+i)/page]
+		if p == nil {
+			return nil, false
+		}
+		all = append(all, p[(address+i)%page])
+	}
+	return all, true
+}
+
+func (g guest) Memory(address uint64, size int) ([]byte, error) {
+	b, mapped := g.read(address, size)
+	if !mapped {
+		return nil, &gdb.Error{Command: "m", Code: "E14"}
+	}
+	return b, nil
+}
+
+// linux is a guest with the tables of a Linux.
+func linux(start []byte) guest {
+	g := guest{}
+	g.put(idt, gate(handler, 0x8e))
+	g.put(handler, []byte{0x90})
+	g.put(syscall, start)
+	return g
+}
+
+var table = Table{Base: idt, Limit: 0xfff}
+
+func TestFindEntry(t *testing.T) {
+	for name, start := range map[string][]byte{"absolute": absolute, "relative": relative} {
+		if at, err := FindEntry(linux(start), table); err != nil || at != syscall {
+			t.Errorf("%s: %#x, %v", name, at, err)
+		}
+	}
+	across := linux(nil) // over the edge of two reads
+	across.put(text+2*piece-4, relative)
+	if at, err := FindEntry(across, table); err != nil || at != text+2*piece-4 {
+		t.Errorf("across two reads: %#x, %v", at, err)
+	}
+	twice := linux(absolute)
+	twice.put(text+0x200, relative)
+	other, absent, low := linux(absolute), linux(absolute), linux(absolute)
+	other.put(idt, gate(handler, 0x8c))
+	absent.put(idt, gate(handler, 0x0e))
+	low.put(idt, gate(0x400000, 0x8e))
+	for name, x := range map[string]struct {
+		guest guest
+		table Table
+	}{
+		"no entry":      {linux([]byte{0x0f, 0x01, 0xf8, 0x90}), table},
+		"two":           {twice, table},
+		"a call gate":   {other, table},
+		"not present":   {absent, table},
+		"in user space": {low, table},
+		"not booted":    {linux(absolute), Table{Base: 0, Limit: 0x3ff}},
+		"no gate":       {linux(absolute), Table{Base: idt, Limit: 7}},
+		"not mapped":    {guest{}, table},
+	} {
+		if at, err := FindEntry(x.guest, x.table); !errors.Is(err, ErrNoEntry) {
+			t.Errorf("%s: %#x, %v", name, at, err)
+		}
+	}
+}
+
+// FuzzFindEntry: whatever a guest has in its memory, what is found is an address in the kernel's half at which a swapgs is.
+func FuzzFindEntry(f *testing.F) {
+	f.Add(gate(handler, 0x8e), relative, uint16(0x80))
+	f.Add(gate(0xffffffffffffffff, 0x8e), absolute, uint16(0))
+	f.Fuzz(func(t *testing.T, first, code []byte, at uint16) {
+		if len(first) > 64 || len(code) > 4096 {
+			return
+		}
+		g := guest{}
+		g.put(idt, append(first, make([]byte, 16)...))
+		g.put(text, nil)
+		g.put(text+uint64(at), code)
+		found, err := FindEntry(g, table)
+		if err != nil {
+			return
+		}
+		b, mapped := g.read(found, 3)
+		if found < kernel || !mapped || string(b) != string(swapgs) {
+			t.Errorf("found %#x, %x", found, b)
+		}
+	})
+}
+
+func TestShapeOf(t *testing.T) {
+	for _, x := range []struct {
+		arguments [3]uint64
+		want      string
+	}{
+		{[3]uint64{0, 3, 0x7ffd12345678}, "0 n p"},
+		{[3]uint64{0xffffff9c, ^uint64(0), 0x55aa00000000}, "- - p"},
+		{[3]uint64{1 << 47, 65535, 65536}, "x n p"},
+		{[3]uint64{0xdead000000000000, 0xfffff000, 1}, "x - n"},
+	} {
+		if got := shapeOf(x.arguments); got != x.want {
+			t.Errorf("shapeOf(%x) = %q, want %q", x.arguments, got, x.want)
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	x := newTally(5)
+	x.add(1, 0, "n p n")
+	x.add(1, 0, "n p n")
+	x.add(1, 0, "0 p n")
+	x.add(9999, 1, "x x x")
+	x.close(2)
+	x.add(1, 0, "n p n") // its period goes on in the next unit
+	want := Unit{Start: 5, Duration: 95, Calls: []Calls{
+		{Number: Unknown, CPU: 1, Seen: 1, Count: 2, Shapes: []Shape{{"x x x", 1}}},
+		{Number: 1, CPU: 0, Seen: 4, Count: 6, Shapes: []Shape{{"n p n", 3}, {"0 p n", 1}}},
+	}}
+	if diff := cmp.Diff(want, x.end(100)); diff != "" {
+		t.Error(diff)
+	}
+	x.close(3)
+	if u := x.end(200); u.Start != 100 || len(u.Calls) != 1 || u.Calls[0].Count != 3 || u.Calls[0].Seen != 0 {
+		t.Errorf("the next unit: %+v", u)
+	}
+}
+
+// TestTallyBounds: a guest that makes up numbers fills no memory, and no call gets lost.
+func TestTallyBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := newTally(0)
+		n := rapid.IntRange(0, 3*mostKinds).Draw(t, "calls")
+		stride := rapid.Uint64Range(1, 1<<40).Draw(t, "stride")
+		for i := range n {
+			x.add(uint64(i)*stride%2000, i%64, string(rune('a'+i%26)))
+		}
+		x.close(1)
+		u := x.end(1)
+		sum := uint64(0)
+		for _, c := range u.Calls {
+			sum += c.Seen
+			if len(c.Shapes) > mostShapes {
+				t.Fatalf("%d shapes", len(c.Shapes))
+			}
+		}
+		if sum != uint64(n) || len(u.Calls) > mostKinds+1 {
+			t.Fatalf("%d calls of %d kinds, of %d", sum, len(u.Calls), n)
+		}
+	})
+}
+
+// TestBudget: however calls come, no more than the limits is spent in the long run.
+func TestBudget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Limits{Share: rapid.Float64Range(0.01, 0.9).Draw(t, "share"), Stops: rapid.Float64Range(1, 1000).Draw(t, "stops")}
+		cost := time.Duration(rapid.Int64Range(1e5, 2e7).Draw(t, "cost"))
+		between := time.Duration(rapid.Int64Range(0, 5e7).Draw(t, "between"))
+		begin := time.Unix(0, 0)
+		now, b := begin, newBudget(l, begin)
+		stops, held := 0, time.Duration(0)
+		for now.Sub(begin) < time.Minute {
+			now = now.Add(between)
+			b.fill(now)
+			if b.spent() {
+				now = now.Add(b.wait() + time.Microsecond)
+				b.fill(now)
+			}
+			now = now.Add(cost)
+			b.fill(now)
+			b.spend(cost)
+			stops, held = stops+1, held+cost
+		}
+		seconds := now.Sub(begin).Seconds()
+		if float64(stops) > l.Stops*seconds+l.mostStops()+1 {
+			t.Fatalf("%d stops in %.1f s", stops, seconds)
+		}
+		if most := l.Share*seconds + l.Share*burst.Seconds() + 2*leastStops*cost.Seconds() + cost.Seconds(); held.Seconds() > most {
+			t.Fatalf("%v held in %.1f s, at most %.2f s is allowed", held, seconds, most)
+		}
+	})
+}
+
+// stub makes a tracer for a guest that makes calls.
+func stub(t *testing.T, l Limits) (*gdbtest.Stub, *gdb.Conn, *Tracer) {
+	t.Helper()
+	s := &gdbtest.Stub{Memory: linux(absolute).read}
+	c := gdb.NewConn(gdbtest.New(s))
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.Hello(); err != nil {
+		t.Fatal(err)
+	}
+	x, err := NewTracer(c, table, l, func(at time.Time) int64 { return at.UnixNano() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, c, x
+}
+
+// call has the guest come to its entry.
+func call(s *gdbtest.Stub, number uint64) {
+	<-s.Resumed()
+	s.Set(gdbtest.RAX, number)
+	s.Set(gdbtest.RIP, syscall)
+	s.Set(gdbtest.CS, 0x10)
+	s.Set(gdbtest.GSBase, 0x1000)
+	s.Set(gdbtest.KernelGSBase, 0x2000)
+	s.Stop(gdb.SignalTrap)
+}
+
+func TestTracer(t *testing.T) {
+	s, c, x := stub(t, Limits{Share: 1, Stops: 1e6})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for i := range 50 {
+			call(s, uint64(i%2)*59)
+		}
+		<-s.Resumed()
+		cancel()
+	}()
+	seen := map[int]uint64{}
+	err := x.Run(ctx, func(u Unit) error {
+		for _, c := range u.Calls {
+			seen[c.Number] += c.Seen
+			if c.Count < float64(c.Seen) {
+				t.Errorf("%+v: fewer than were seen", c)
+			}
+		}
+		return nil
+	})
+	if err != nil || seen[0] != 25 || seen[59] != 25 {
+		t.Errorf("Run: %v, %v", err, seen)
+	}
+	if rip, gs, kernelGS := s.Get(gdbtest.RIP), s.Get(gdbtest.GSBase), s.Get(gdbtest.KernelGSBase); rip != syscall+3 || gs != 0x2000 || kernelGS != 0x1000 {
+		t.Errorf("after the last call: rip %#x, bases %#x and %#x; want what swapgs does", rip, gs, kernelGS)
+	}
+	if !c.Stopped() {
+		t.Error("the guest runs after the end")
+	}
+	if err := c.Detach(); err != nil {
+		t.Error(err)
+	}
+	if running, _, breaks := s.Running(); !running || breaks != 0 {
+		t.Errorf("after detaching: running %v, %d breaks", running, breaks)
+	}
+}
+
+// TestSamples: a guest with more calls than may be stopped for runs without the break meanwhile.
+func TestSamples(t *testing.T) {
+	s, _, x := stub(t, Limits{Share: 1, Stops: 20})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		without := 0
+		for without < 3 { // windows that have ended
+			<-s.Resumed()
+			if _, _, breaks := s.Running(); breaks == 0 {
+				without++
+				continue
+			}
+			s.Set(gdbtest.RIP, syscall)
+			s.Set(gdbtest.CS, 0x10)
+			s.Stop(gdb.SignalTrap)
+		}
+		cancel()
+	}()
+	sampled := false
+	if err := x.Run(ctx, func(u Unit) error { sampled = sampled || u.Sampled; return nil }); err != nil || !sampled {
+		t.Errorf("Run: %v; sampled %v", err, sampled)
+	}
+	<-done
+}
+
+func TestTracerEnds(t *testing.T) {
+	for name, x := range map[string]struct {
+		stop func(*gdbtest.Stub)
+		want error
+	}{
+		"paused by somebody": {func(s *gdbtest.Stub) { s.Stop(gdb.SignalInterrupt) }, ErrPaused},
+		"elsewhere":          {func(s *gdbtest.Stub) { s.Set(gdbtest.RIP, 0x1234); s.Stop(gdb.SignalTrap) }, ErrGuest},
+		"in a program": {func(s *gdbtest.Stub) {
+			s.Set(gdbtest.RIP, syscall)
+			s.Set(gdbtest.CS, 0x33)
+			s.Stop(gdb.SignalTrap)
+		}, ErrGuest},
+	} {
+		s, _, tracer := stub(t, DefaultLimits)
+		go func() { <-s.Resumed(); x.stop(s) }()
+		if err := tracer.Run(t.Context(), func(Unit) error { return nil }); !errors.Is(err, x.want) {
+			t.Errorf("%s: %v, want %v", name, err, x.want)
+		}
+	}
+}
+
+func TestNewTracerRefuses(t *testing.T) {
+	for _, l := range []Limits{{}, {Share: 2, Stops: 1}, {Share: 0.1}, {Share: -1, Stops: 1}} {
+		if _, err := NewTracer(nil, table, l, nil); err == nil {
+			t.Errorf("%+v: no error", l)
+		}
+	}
+	for name, answers := range map[string]map[string]string{
+		"no description":        {"qX": ""},
+		"registers are refused": {"P": "E22"},
+		"of another processor":  {"qX": "l<target><architecture>aarch64</architecture></target>"},
+	} {
+		s := &gdbtest.Stub{Memory: linux(absolute).read, Answer: func(c string) (string, bool) {
+			for prefix, answer := range answers {
+				if len(c) >= len(prefix) && c[:len(prefix)] == prefix {
+					return answer, true
+				}
+			}
+			return "", false
+		}}
+		c := gdb.NewConn(gdbtest.New(s))
+		if err := c.Hello(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewTracer(c, table, DefaultLimits, nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		_ = c.Close()
+	}
+}
+
+func TestTurns(t *testing.T) {
+	var x turns
+	if x.least() != 0 {
+		t.Error("there is one before the first")
+	}
+	for i := range 200 {
+		x.add(time.Duration(1000 + i))
+	}
+	if got := x.least(); got != 1136 { // of the last 64
+		t.Errorf("least = %d", got)
+	}
+}
