@@ -35,7 +35,7 @@ type recorder[T any] struct {
 	wake    chan struct{}
 	ctx     context.Context //nolint:containedctx // start's; nil: it was not called yet
 	ended   chan struct{}   // closed when the goroutine has ended; nil: there is none
-	trouble string // the last failure that was logged; flush's own, of which only one runs at a time
+	trouble string          // the last failure that was logged; flush's own, of which only one runs at a time
 }
 
 func newRecorder[T any](what string, write func(T) error, log logrus.FieldLogger) *recorder[T] {
