@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +31,9 @@ type browser struct {
 	t   *testing.T
 	ctx context.Context
 	at  string // of the daemon's page
-	bad *[]string
+
+	mu  sync.Mutex // guards bad
+	bad []string   // what the page threw or complained of
 }
 
 // open starts a Chromium that shows the page of a backend.
@@ -41,7 +45,7 @@ func open(t *testing.T, f *fake, changes bool) *browser {
 	}
 	server := httptest.NewServer(Handler(f, config.Dashboard{LocalChanges: changes}))
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.WindowSize(1360, 900), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(stepLimit))
+		chromedp.WindowSize(1360, 900), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	allocated, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, closePage := chromedp.NewContext(allocated)
 	t.Cleanup(func() {
@@ -50,26 +54,27 @@ func open(t *testing.T, f *fake, changes bool) *browser {
 		server.CloseClientConnections() // the stream of news
 		server.Close()
 	})
-	b := &browser{t: t, ctx: ctx, at: server.URL, bad: new([]string)}
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			*b.bad = append(*b.bad, e.ExceptionDetails.Error())
-		case *runtime.EventConsoleAPICalled:
-			if e.Type == runtime.APITypeError {
-				*b.bad = append(*b.bad, fmt.Sprint(e.Args))
-			}
-		}
-	})
+	b := &browser{t: t, ctx: ctx, at: server.URL}
 	b.first()
 	return b
 }
 
-// first starts the browser. Its life is that of the first context it is run with, so that one has no limit of its own.
+// first starts the browser. Its life is that of the first context it is used with, so that one has no limit of its own.
 func (b *browser) first() {
 	b.t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- chromedp.Run(b.ctx) }()
+	go func() {
+		done <- chromedp.Listen(b.ctx, func(event any) {
+			switch e := event.(type) {
+			case *runtime.EventExceptionThrown:
+				b.note(fmt.Sprintf("%s: %+v", e.ExceptionDetails.Text, e.ExceptionDetails.Exception))
+			case *runtime.EventConsoleAPICalled:
+				if e.Type == runtime.ConsoleAPICalledTypeError {
+					b.note(fmt.Sprint(e.Args))
+				}
+			}
+		})
+	}()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -80,32 +85,65 @@ func (b *browser) first() {
 	}
 }
 
-// do runs steps, each with a limit.
-func (b *browser) do(steps ...chromedp.Action) {
+func (b *browser) note(complaint string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bad = append(b.bad, complaint)
+}
+
+func (b *browser) complaints() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.bad)
+}
+
+// run takes a step, with a limit.
+func run[T any](b *browser, step chromedp.Action[T]) T {
 	b.t.Helper()
-	for i, s := range steps {
-		ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
-		err := chromedp.Run(ctx, s)
-		cancel()
-		if err != nil {
-			b.t.Fatalf("step %d of %d: %v (the page said %q)", i+1, len(steps), err, *b.bad)
-		}
+	ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
+	defer cancel()
+	v, err := chromedp.Run(ctx, step)
+	if err != nil {
+		b.t.Fatalf("%v (the page said %q)", err, b.complaints())
+	}
+	return v
+}
+
+// do takes steps, each with a limit.
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	for _, s := range steps {
+		run(b, s)
 	}
 }
 
-// visit shows a page, in light or dark. It does not wait for it.
-func (b *browser) visit(hash, scheme string) {
+// js runs a script, whose value is of no interest.
+func (b *browser) js(script string) {
 	b.t.Helper()
-	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-		chromedp.ActionFunc(func(ctx context.Context) error {
-			return chromedp.Evaluate(fmt.Sprintf("location.href = %q", b.at+"/"+hash), nil).Do(ctx)
-		}))
+	run(b, chromedp.Evaluate[bool]("("+script+", true)"))
 }
 
-// until waits until an expression is true.
+// visit goes to a part of the page, in light or dark. It does not wait for it.
+func (b *browser) visit(hash, scheme string) {
+	b.t.Helper()
+	b.do(func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return chromedp.Void{}, err
+	})
+	b.js(fmt.Sprintf("location.href = %q", b.at+"/"+hash))
+}
+
+// until waits until an expression is true. The page's policy forbids what chromedp.Poll does.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	b.do(chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(stepLimit-5*time.Second)))
+	for limit := time.Now().Add(stepLimit); !run(b, chromedp.Evaluate[bool]("(() => { try { return Boolean("+expression+"); } catch { return false; } })()")); {
+		if time.Now().After(limit) {
+			b.t.Fatalf("it did not come: %s (the page said %q); it shows %.600s", expression, b.complaints(), run(b, chromedp.Evaluate[string]("document.body.innerText")))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // shot takes a picture, where somebody wants to look at it.
@@ -115,12 +153,12 @@ func (b *browser) shot(name string, whole bool) {
 	if dir == "" {
 		return
 	}
-	var picture []byte
-	take := chromedp.CaptureScreenshot(&picture)
+	take := chromedp.CaptureScreenshot()
 	if whole {
-		take = chromedp.FullScreenshot(&picture, 100)
+		take = chromedp.FullScreenshot(100)
 	}
-	b.do(chromedp.Sleep(300*time.Millisecond), take)
+	b.do(chromedp.Sleep(300 * time.Millisecond))
+	picture := run(b, take)
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -129,8 +167,8 @@ func (b *browser) shot(name string, whole bool) {
 // fine fails if the page has thrown or complained.
 func (b *browser) fine() {
 	b.t.Helper()
-	if len(*b.bad) > 0 {
-		b.t.Errorf("the page said %q", *b.bad)
+	if bad := b.complaints(); len(bad) > 0 {
+		b.t.Errorf("the page said %q", bad)
 	}
 }
 
@@ -157,7 +195,7 @@ func TestPagesInChromium(t *testing.T) {
 				b.until(`document.querySelectorAll(".plot canvas").length === 2 && document.querySelector(".heat").width > 300`)
 				t.Logf("a domain shown after %v", time.Since(began).Round(time.Millisecond))
 				b.shot("domain"+name, true)
-				b.do(chromedp.Evaluate(`[...document.querySelectorAll(".chips button")].find(x => x.textContent === "24 h").click()`, nil))
+				b.js(`[...document.querySelectorAll(".chips button")].find(x => x.textContent === "24 h").click()`)
 				b.shot("day"+name, false)
 
 				b.visit("#/incident/"+f.incidents[0].ID, scheme)
@@ -180,13 +218,15 @@ func TestListByKeysInChromium(t *testing.T) {
 	b.visit("#/", "light")
 	b.until(rowsShown + " === 60")
 	b.until(`document.querySelector("#domains tbody tr .state").textContent.includes("anomalous")`)
-	b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent("mail-"))
+	b.js(`document.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}))`) // chromedp's key would be typed into the field as well
+	b.do(chromedp.KeyEvent("mail-"))
 	b.until(rowsShown + " === 12")
 	b.do(chromedp.KeyEvent("\x1b"))
 	b.until(rowsShown + " === 60")
-	b.do(chromedp.Evaluate(`[...document.querySelectorAll(".chips button")].find(x => x.textContent.includes("blind")).click()`, nil))
+	b.js(`[...document.querySelectorAll(".chips button")].find(x => x.textContent.includes("blind")).click()`)
 	b.until(rowsShown + ` > 0 && [...document.querySelectorAll("#domains tbody .state")].every(x => x.textContent.includes("blind"))`)
-	b.do(chromedp.Evaluate(`document.activeElement.blur()`, nil), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
+	b.js(`document.activeElement.blur()`)
+	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
 	b.until(`location.hash.startsWith("#/domain/") && document.querySelector(".domain .head .state.blind") !== null`)
 	b.until(`document.getElementById("gaps").textContent.includes("no-trace-points")`)
 	b.fine()
@@ -199,21 +239,20 @@ func TestSpanInChromium(t *testing.T) {
 	b.do(chromedp.Navigate("about:blank"))
 	b.visit("#/domain/"+f.domains[0].UUID, "light")
 	b.until(`document.querySelectorAll(".plot canvas").length === 2`)
-	b.do(chromedp.Evaluate(`document.querySelector(".u-over").scrollIntoView({block: "center"})`, nil))
-	var box struct{ X, Y, W, H float64 }
-	b.do(chromedp.Evaluate(`(r => ({X: r.x, Y: r.y, W: r.width, H: r.height}))(document.querySelector(".u-over").getBoundingClientRect())`, &box))
+	b.js(`document.querySelector(".u-over").scrollIntoView({block: "center"})`)
+	box := run(b, chromedp.Evaluate[struct{ X, Y, W, H float64 }](`(r => ({X: r.x, Y: r.y, W: r.width, H: r.height}))(document.querySelector(".u-over").getBoundingClientRect())`))
 	y := box.Y + box.H/2
-	b.do(chromedp.MouseEvent("mouseMoved", box.X+0.8*box.W, y), chromedp.MouseEvent("mousePressed", box.X+0.8*box.W, y, chromedp.Button("left")),
-		chromedp.MouseEvent("mouseMoved", box.X+0.9*box.W, y, chromedp.Button("left")), chromedp.MouseEvent("mouseReleased", box.X+0.95*box.W, y, chromedp.Button("left")))
+	b.do(chromedp.MouseEvent(chromedp.MouseMoved, box.X+0.8*box.W, y), chromedp.MouseEvent(chromedp.MousePressed, box.X+0.8*box.W, y, chromedp.ButtonLeft),
+		chromedp.MouseEvent(chromedp.MouseMoved, box.X+0.9*box.W, y, chromedp.ButtonLeft), chromedp.MouseEvent(chromedp.MouseReleased, box.X+0.95*box.W, y, chromedp.ButtonLeft))
 	b.until(`document.getElementById("compare") !== null`)
-	b.do(chromedp.Evaluate(`document.getElementById("compare").click()`, nil))
+	b.js(`document.getElementById("compare").click()`)
 	b.until(`document.querySelector(".result table") !== null && document.querySelector(".result").textContent.includes("virtqueue_fill")`)
 	b.shot("span", true)
-	b.do(chromedp.Evaluate(`document.getElementById("relearn").click()`, nil))
+	b.js(`document.getElementById("relearn").click()`)
 	b.until(`document.getElementById("confirm") !== null`)
-	b.do(chromedp.Evaluate(`document.getElementById("confirm").click()`, nil))
+	b.js(`document.getElementById("confirm").click()`)
 	b.until(`document.querySelector(".result").textContent.includes("is in force")`)
-	b.do(chromedp.Evaluate(`document.querySelector(".hit button").click()`, nil))
+	b.js(`document.querySelector(".hit button").click()`)
 	b.until(`[...document.querySelectorAll(".hit [role=status]")].some(x => x.textContent === "Kept.") || document.querySelector(".hit [role=status]").textContent !== ""`)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -238,9 +277,7 @@ func TestEmptyAndErrorsInChromium(t *testing.T) {
 	b.until(`document.body.textContent.includes("no incident")`)
 	b.visit("#/incidents", "light")
 	b.until(`document.body.textContent.includes("No incident is kept")`)
-	var policy []string
-	b.do(chromedp.Evaluate(`[...document.querySelectorAll("script,link")].map(x => x.src || x.href)`, &policy))
-	for _, at := range policy {
+	for _, at := range run(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("script,link")].map(x => x.src || x.href)`)) {
 		if !strings.HasPrefix(at, b.at) {
 			t.Errorf("the page loads %s", at)
 		}
