@@ -332,4 +332,6 @@ func (f *fake) Relearn(ref string, r control.RelearnRequest) (control.Relearnt, 
 	}}, nil
 }
 
-func (f *fake) HistoryStatus() control.HistoryStatus { return control.HistoryStatus{File: "history.db"} }
+func (f *fake) HistoryStatus() control.HistoryStatus {
+	return control.HistoryStatus{File: "history.db"}
+}
