@@ -105,6 +105,7 @@ func (m *top) detailKey(key string) {
 	switch key {
 	case "esc", "enter", "left", "h":
 		m.detail, m.scroll = nil, 0
+		return
 	case "up", "k":
 		m.scroll--
 	case "down", "j":

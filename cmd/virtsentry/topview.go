@@ -79,16 +79,20 @@ func (m *top) columns() []topColumn {
 	}
 	const least, why = 8, 24
 	hour := min(control.RibbonMinutes, max(least, m.width-taken-why))
+	heading := "LAST HOUR"
+	if hour < control.RibbonMinutes {
+		heading = fmt.Sprint(hour, " MIN")
+	}
 	list := []topColumn{
 		{"STATE", 11, false, func(d control.DomainStatus) string { return topStates[rank(d.State)].sign + " " + d.State }},
 		{"NAME", name, false, func(d control.DomainStatus) string { return oneLine(d.Name) }},
 		{"FOR", 9, true, func(d control.DomainStatus) string { return shortSince(d) }},
-		{"LAST HOUR"[:min(9, hour)], hour, false, func(d control.DomainStatus) string { return spark(m.last.ribbons[d.UUID], hour) }},
+		{heading, hour, false, func(d control.DomainStatus) string { return spark(m.last.ribbons[d.UUID], hour) }},
 		{"SCORE", 7, true, func(d control.DomainStatus) string {
 			return lastFigure(d, func(u *control.UnitReport) string { return fmt.Sprintf("%.2f", u.Score) })
 		}},
 		{"P", 6, true, func(d control.DomainStatus) string {
-			return lastFigure(d, func(u *control.UnitReport) string { return fmt.Sprintf("%.3f", u.PValue) })
+			return lastFigure(d, func(u *control.UnitReport) string { return fmt.Sprintf("%.4f", u.PValue) })
 		}},
 		{"OPEN", 4, true, func(d control.DomainStatus) string { return fmt.Sprint(len(d.Incidents)) }},
 	}
@@ -278,7 +282,7 @@ func (m *top) helpText() string {
 		"/                   filter by name, state, UUID or reason",
 		"s, r                sort by " + strings.Join(topSorts, ", ") + "; turn the order round",
 		"q                   quit", "",
-		"LAST HOUR has a character a minute, the newest at the right. ▁ to █: the taller, the less probable its least probable unit.",
+		"LAST HOUR (or as many MIN as there is room for) has a character a minute, the newest at the right. ▁ to █: the taller, the less probable its least probable unit.",
 		"!: anomalous. A letter: not scored, which says nothing of the guest (b blind, k unknown, p paused, t starting, l learning, x disabled).",
 		"·: nothing is known of that time.", "",
 		faint.Render("any key goes back"),
