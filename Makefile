@@ -67,6 +67,7 @@ fresh: deps
 	@$(GO) mod verify >/dev/null
 	@$(GO) generate ./cmd/virtsentry-lab/lab && git diff --exit-code -- cmd/virtsentry-lab/lab/syscalls_table.go
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
+	@$(GO) generate ./cmd/internal/dashboard && git diff --exit-code --stat -- cmd/internal/dashboard/web/dist
 	@$(GO) run ./cmd/virtsentry-lab bench page --check
 	@$(GO) run ./cmd/internal/metrics/reference --check packaging/METRICS.md
 	@$(GO) run ./cmd/virtsentry-lab reliability page --check

@@ -186,7 +186,7 @@ func (f *fake) track(d control.DomainStatus, steps int, width time.Duration, eac
 	for i := range steps {
 		age := time.Duration(steps-i) * width
 		state, reason, scored := 0, -1, each
-		score, p := 0.35+0.12*dice.NormFloat64()+0.1*math.Sin(float64(i)/90), math.Pow(dice.Float64(), float64(1+each/8))
+		score, p := 0.35-0.1*math.Log2(float64(each))+0.12*dice.NormFloat64()+0.1*math.Sin(float64(i)/90), max(0.00045, 1-math.Pow(dice.Float64(), 1/float64(each)))
 		unusual := p < 0.002
 		switch {
 		case age < 6*time.Minute && d.State == "anomalous", age < 7*time.Hour && age > 7*time.Hour-7*time.Minute:
@@ -199,7 +199,7 @@ func (f *fake) track(d control.DomainStatus, steps int, width time.Duration, eac
 			state, reason, scored = 4, 1, 0
 		case age > 11*time.Hour && age < 12*time.Hour:
 			state, scored = -1, 0
-		case unusual:
+		case unusual && i%5 == 0:
 			state = 7
 		}
 		t.State, t.Reason, t.Scored = append(t.State, state), append(t.Reason, reason), append(t.Scored, scored)

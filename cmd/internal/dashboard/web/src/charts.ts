@@ -35,7 +35,8 @@ export class Charts {
   private readonly readout = h("p", { class: "readout", "aria-live": "off" });
   private readonly watch: ResizeObserver;
 
-  constructor(private readonly onSelect: (s: Span) => void) {
+  /** Where onSelect is missing, no span can be chosen. */
+  constructor(private readonly onSelect?: (s: Span) => void) {
     for (const title of ["p-value of each unit: the higher, the less probable", "Score: below 0 lies outside of what was learnt"]) {
       const holder = h("div", { class: "plot" });
       this.holders.push(holder);
@@ -99,7 +100,7 @@ export class Charts {
       ...this.size(),
       legend: { show: false },
       padding: [8, 8, 0, 0],
-      cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "domain" }, points: { size: 6 } },
+      cursor: { drag: { x: this.onSelect !== undefined, y: false, setScale: false }, sync: { key: "domain" }, points: { size: 6 } },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: {
         x: { time: true },
@@ -128,7 +129,7 @@ export class Charts {
           if (u.select.width < 3) return;
           const span = { from: u.posToVal(u.select.left, "x"), to: u.posToVal(u.select.left + u.select.width, "x") };
           u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          this.onSelect(span);
+          this.onSelect?.(span);
         }],
       },
     };
@@ -208,7 +209,7 @@ export class Charts {
 
   private tell(u: uPlot): void {
     const s = u.cursor.idx === null || u.cursor.idx === undefined ? undefined : this.steps[u.cursor.idx];
-    this.readout.textContent = s === undefined ? "Point at a chart to read it; drag to choose a span." : words(s);
+    this.readout.textContent = s === undefined ? "Point at a chart to read it" + (this.onSelect ? "; drag to choose a span." : ".") : words(s);
   }
 }
 
@@ -259,7 +260,7 @@ const label = 230;
 export class Heat {
   readonly element: HTMLElement;
   private readonly map = h("canvas", { class: "heat", role: "img", tabindex: "0" });
-  private readonly readout = h("p", { class: "readout" });
+  private readonly readout = h("p", { class: "readout" }, "Point at the map to read it. The most unusual features come first.");
   private counts: Counts | undefined;
   private rows: CountsRow[] = [];
   private readonly watch: ResizeObserver;

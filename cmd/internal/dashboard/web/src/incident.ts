@@ -55,7 +55,7 @@ export class IncidentView implements View {
     }
     if (steps.length > 1) {
       this.charts?.close();
-      this.charts = new Charts(() => undefined);
+      this.charts = new Charts();
       const first = steps[0] as Step;
       const end = steps[steps.length - 1] as Step;
       const from = i.from ? Date.parse(i.from) / 1000 : Date.parse(i.since) / 1000;
