@@ -265,6 +265,27 @@ func TestSpanInChromium(t *testing.T) {
 	b.fine()
 }
 
+// On a narrow screen nothing but tables is wider than it.
+func TestNarrowInChromium(t *testing.T) {
+	f := newFake(20)
+	b := open(t, f, true)
+	b.do(chromedp.Navigate("about:blank"), chromedp.EmulateViewport(420, 800))
+	for _, page := range []struct{ hash, there string }{
+		{"#/", rowsShown + " === 20"},
+		{"#/domain/" + f.domains[0].UUID, `document.querySelectorAll(".plot canvas").length === 2`},
+		{"#/incident/" + f.incidents[0].ID, `document.querySelectorAll(".plot canvas").length === 2`},
+	} {
+		b.visit(page.hash, "light")
+		b.until(page.there)
+		b.until(`document.documentElement.scrollWidth <= window.innerWidth`)
+	}
+	b.shot("narrow", true)
+	b.visit("#/", "light")
+	b.until(rowsShown + " === 20")
+	b.shot("narrow-list", false)
+	b.fine()
+}
+
 // A host without domains, a domain and an incident that are not there, and a daemon that goes, all say so.
 func TestEmptyAndErrorsInChromium(t *testing.T) {
 	b := open(t, newFake(0), false)

@@ -1,7 +1,7 @@
 // Charts of a domain over time: scores and p-values with states, incidents and gaps; and a heat map of features.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import type { Counts, CountsRow } from "./api";
-import { canvas, h, hatch, ink } from "./dom";
+import { canvas, h, hatch, ink, text } from "./dom";
 import { clock, count, day, look, seen, tail } from "./words";
 
 /** Step is a unit or a minute, as charts draw it. Times are seconds since 1970. */
@@ -28,6 +28,7 @@ export class Charts {
   readonly element: HTMLElement;
   private readonly plots: uPlot[] = [];
   private readonly holders: HTMLElement[] = [];
+  private readonly captions: HTMLElement[] = [];
   private steps: Step[] = [];
   private marks: Mark[] = [];
   private level = 0;
@@ -37,13 +38,11 @@ export class Charts {
 
   /** Where onSelect is missing, no span can be chosen. */
   constructor(private readonly onSelect?: (s: Span) => void) {
-    for (const title of ["p-value of each unit: the higher, the less probable", "Score: below 0 lies outside of what was learnt"]) {
-      const holder = h("div", { class: "plot" });
-      this.holders.push(holder);
-      holder.dataset.title = title;
+    for (let i = 0; i < 2; i++) {
+      this.holders.push(h("div", { class: "plot" }));
+      this.captions.push(h("figcaption", null));
     }
-    this.element = h("div", { class: "charts" },
-      this.holders.map((p) => h("figure", null, h("figcaption", null, p.dataset.title ?? ""), p)), this.readout);
+    this.element = h("div", { class: "charts" }, this.holders.map((p, i) => h("figure", null, this.captions[i] ?? "", p)), this.readout);
     this.watch = new ResizeObserver(() => this.resize());
     this.watch.observe(this.element);
   }
@@ -52,6 +51,9 @@ export class Charts {
     this.steps = steps;
     this.marks = marks;
     this.level = level;
+    const each = (steps[0]?.length ?? 0) > 10 ? "the lowest of each minute" : "of each unit";
+    const captions = [`p-value, ${each}: the higher in the chart, the less probable`, `Score, ${each}: below 0 lies outside of what was learnt`];
+    this.captions.forEach((c, i) => text(c, captions[i] ?? ""));
     const data = this.data();
     if (this.plots.length === 0) this.build(data);
     else this.plots.forEach((p, i) => p.setData(data[i] as uPlot.AlignedData));
