@@ -103,7 +103,7 @@ func (m *top) columns() []topColumn {
 			topColumn{"ms/UNIT", 7, true, func(d control.DomainStatus) string { return fmt.Sprintf("%.1f", unitCost(d)) }})
 	}
 	return append(list, topColumn{"WHY", 0, false, func(d control.DomainStatus) string {
-		if d.Learning != nil {
+		if d.Learning != nil && d.State == "learning" {
 			return profile(d)
 		}
 		return strings.TrimPrefix(reason(d), "-")

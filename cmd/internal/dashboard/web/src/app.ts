@@ -1,6 +1,6 @@
 // The page: which view is shown, what all views share, and the stream of news.
 import { Failure, openSession, type Row, type ScoredUnit, type Session } from "./api";
-import { h, text } from "./dom";
+import { h, newInks, text } from "./dom";
 import { ListView } from "./list";
 import { DomainView } from "./domain";
 import { IncidentView } from "./incident";
@@ -52,13 +52,18 @@ function route(): void {
   window.scrollTo(0, 0);
 }
 
+function repaint(): void {
+  newInks();
+  view?.repaint?.();
+}
+
 // The colours are those of the system, unless the reader has chosen others.
 function theme(): HTMLElement {
   const choices = ["system", "light", "dark"];
   const apply = (choice: string): void => {
     if (choice === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = choice;
-    view?.repaint?.();
+    repaint();
   };
   let kept = "system";
   try { kept = localStorage.getItem("theme") ?? "system"; } catch { /* it may be forbidden; then nothing is kept */ }
@@ -69,7 +74,7 @@ function theme(): HTMLElement {
     apply(select.value);
   });
   apply(kept);
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view?.repaint?.());
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   return h("label", { class: "theme" }, "Colours ", select);
 }
 

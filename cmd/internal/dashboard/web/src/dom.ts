@@ -19,8 +19,21 @@ export function text(e: Element, s: string): void {
   if (e.textContent !== s) e.textContent = s;
 }
 
+// Colours are asked for thousands of times, and to ask for one makes the browser work out its styles.
+const inks = new Map<string, string>();
+
 /** ink is a colour of the style sheet. */
-export const ink = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+export function ink(name: string): string {
+  let colour = inks.get(name);
+  if (colour === undefined) {
+    colour = getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+    inks.set(name, colour);
+  }
+  return colour;
+}
+
+/** newInks forgets the colours: others hold now. */
+export const newInks = (): void => inks.clear();
 
 /** canvas sizes a canvas for the screen's pixels, and returns where to draw in units of CSS. */
 export function canvas(c: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | null {

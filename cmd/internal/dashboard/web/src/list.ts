@@ -180,7 +180,7 @@ function fill(l: Line, r: Row): void {
   const n = r.incidents?.length ?? 0;
   text(l.incidents, n === 0 ? "–" : String(n));
   text(l.cost, r.cost_ms_per_unit.toFixed(1) + " ms");
-  const why = r.learning ? `learning: ${r.learning.units} of ${r.learning.wanted_units} units` : r.reason ? r.reason.text : r.provisional ? "provisional: not judged for long enough to promise few false alarms" : "";
+  const why = r.learning && r.state === "learning" ? `learning: ${r.learning.units} of ${r.learning.wanted_units} units` : r.reason ? r.reason.text : r.provisional ? "provisional: not judged for long enough to promise few false alarms" : "";
   text(l.reason, why);
   l.reason.title = why;
   l.row = r;
