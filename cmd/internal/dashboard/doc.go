@@ -8,8 +8,9 @@ import (
 )
 
 // The page is TypeScript in web/src, which esbuild puts together; the result is kept with the source, so that no build of the daemon needs more than Go.
+// web/vendor/uplot is uPlot 1.6.32 (MIT), as its package has it. web/tsconfig.json is for TypeScript's own compiler and for editors.
 //
-//go:generate go tool esbuild web/src/app.ts web/src/app.css --bundle --minify --charset=utf8 --legal-comments=eof --target=es2022 --outdir=web/dist --entry-names=[name] --log-level=warning
+//go:generate go tool esbuild web/src/app.ts web/src/app.css --bundle --minify --charset=utf8 --target=es2022 --outdir=web/dist --entry-names=[name] --log-level=warning "--banner:js=/*! Contains uPlot 1.6.32, (c) 2022 Leon Sorokin, MIT licence: vendor/uplot/LICENSE */"
 //go:embed web/dist web/index.html web/icon.svg
 var content embed.FS
 
