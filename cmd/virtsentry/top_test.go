@@ -17,6 +17,9 @@ import (
 type timelines struct{}
 
 func (timelines) Timeline(ref string) (control.Timeline, error) {
+	if ref == "web" {
+		return control.Timeline{UUID: ref}, nil
+	}
 	return control.Timeline{}, fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
 }
 
@@ -27,7 +30,10 @@ func (timelines) Ribbons() map[string]control.Ribbon {
 	}
 }
 
-func (timelines) Counts(ref string, _ control.CountsSpan) (control.Counts, error) {
+func (timelines) Counts(ref string, span control.CountsSpan) (control.Counts, error) {
+	if ref == "web" {
+		return control.Counts{Start: span.From}, nil
+	}
 	return control.Counts{}, fmt.Errorf("%s: %w", ref, control.ErrNoDomain)
 }
 

@@ -86,7 +86,7 @@ func (m *top) columns() []topColumn {
 	list := []topColumn{
 		{"STATE", 11, false, func(d control.DomainStatus) string { return topStates[rank(d.State)].sign + " " + d.State }},
 		{"NAME", name, false, func(d control.DomainStatus) string { return oneLine(d.Name) }},
-		{"FOR", 9, true, func(d control.DomainStatus) string { return shortSince(d) }},
+		{"FOR", 9, true, shortSince},
 		{heading, hour, false, func(d control.DomainStatus) string { return spark(m.last.ribbons[d.UUID], hour) }},
 		{"SCORE", 7, true, func(d control.DomainStatus) string {
 			return lastFigure(d, func(u *control.UnitReport) string { return fmt.Sprintf("%.2f", u.Score) })
