@@ -67,6 +67,7 @@ fresh: deps
 	@$(GO) mod verify >/dev/null
 	@$(GO) generate ./cmd/internal/syscallname && git diff --exit-code -- cmd/internal/syscallname
 	@$(GO) generate ./cmd/internal/probe/kernel && git diff --exit-code --stat -- cmd/internal/probe/kernel
+	@$(GO) generate ./cmd/internal/dashboard && git diff --exit-code --stat -- cmd/internal/dashboard/web/dist
 	@$(GO) run ./cmd/virtsentry-lab bench page --check
 	@$(GO) run ./cmd/virtsentry-lab cost page --check
 	@$(GO) run ./cmd/internal/metrics/reference --check packaging/METRICS.md

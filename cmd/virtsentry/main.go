@@ -57,7 +57,7 @@ func command() *cobra.Command {
 	}
 	socket := c.PersistentFlags().String("socket", config.DefaultSocket, "control `SOCKET` of the daemon")
 	client := func() *control.Client { return control.NewClient(*socket) }
-	c.AddCommand(statusCommand(client), watchCommand(client), explainCommand(client), incidentsCommand(client))
+	c.AddCommand(statusCommand(client), topCommand(client), watchCommand(client), explainCommand(client), incidentsCommand(client))
 	c.AddCommand(learnCommand(client), relearnCommand(client))
 	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
 	c.AddCommand(evalCommand())

@@ -102,6 +102,10 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
+	shown, err := board(ctx, cfg.Dashboard, m, log)
+	if err != nil {
+		return err
+	}
 	manager := newManager(log)
 	m.OnTurn(manager.alive)
 	context.AfterFunc(ctx, manager.stopping)
@@ -114,6 +118,7 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	err = m.Run(ctx)
 	cancel()
 	<-exported
+	<-shown
 	return errors.Join(err, <-served)
 }
 

@@ -88,6 +88,9 @@ func (c Config) check() *problem {
 	if p := c.Metrics.check(); p != nil {
 		return p
 	}
+	if p := c.Dashboard.check(); p != nil {
+		return p
+	}
 	if p := (Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}).check(); p != nil {
 		return p
 	}

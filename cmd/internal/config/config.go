@@ -34,6 +34,7 @@ type Config struct {
 	Control   Control   `toml:"control"`
 	Hooks     Hooks     `toml:"hooks"`
 	Metrics   Metrics   `toml:"metrics"`
+	Dashboard Dashboard `toml:"dashboard"`
 	Log       Log       `toml:"log"`
 	Domains   []Match   `toml:"domain"` // in the order in which they were read
 	Files     []string  `toml:"-"`      // that were read, in that order; none: the defaults
@@ -164,13 +165,14 @@ func Default() Config {
 			Features:  "default",
 			OutputDir: "/run/virtsentry/traces", SubBufferBytes: 64 << 10, SubBuffers: 8, DomainBufferBytes: 32 << 20, TotalBufferBytes: 1 << 30, DomainEvents: 100_000,
 		},
-		Sources:  Sources{Use: []string{Auto}, Socket: probe.DefaultSocket},
-		Learning: Learning{Units: 300, Starting: Duration(2 * time.Minute)},
-		Judging:  Judging{Engine: EngineLibSVM},
-		Profiles: Profiles{Dir: "/var/lib/virtsentry/profiles"},
-		History:  History{File: "/var/lib/virtsentry/history.db", Days: 365, Incidents: 5000, Units: 150, UnitDays: 30},
-		Control:  Control{Socket: DefaultSocket},
-		Hooks:    Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
-		Log:      Log{Level: "info", Format: "text"},
+		Sources:   Sources{Use: []string{Auto}, Socket: probe.DefaultSocket},
+		Learning:  Learning{Units: 300, Starting: Duration(2 * time.Minute)},
+		Judging:   Judging{Engine: EngineLibSVM},
+		Profiles:  Profiles{Dir: "/var/lib/virtsentry/profiles"},
+		History:   History{File: "/var/lib/virtsentry/history.db", Days: 365, Incidents: 5000, Units: 150, UnitDays: 30},
+		Control:   Control{Socket: DefaultSocket},
+		Dashboard: Dashboard{Hosts: []string{}},
+		Hooks:     Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
+		Log:       Log{Level: "info", Format: "text"},
 	}
 }

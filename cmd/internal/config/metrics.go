@@ -19,38 +19,44 @@ type Metrics struct {
 }
 
 // Socket is the path of the UNIX socket that Listen names; empty: it names none.
-func (m Metrics) Socket() string {
-	path, found := strings.CutPrefix(m.Listen, unixPrefix)
+func (m Metrics) Socket() string { return socketOf(m.Listen) }
+
+// check is the first thing that is wrong with it, nil for nothing.
+func (m Metrics) check() *problem { return checkListener("metrics", m.Listen, m.WebConfig) }
+
+// socketOf is the path of the UNIX socket that an address names; empty: it names none.
+func socketOf(listen string) string {
+	path, found := strings.CutPrefix(listen, unixPrefix)
 	if !found {
 		return ""
 	}
 	return path
 }
 
-// check is the first thing that is wrong with it, nil for nothing.
-func (m Metrics) check() *problem {
-	if m.WebConfig != "" && !filepath.IsAbs(m.WebConfig) {
-		return wrong("metrics.web_config", "%q is not an absolute path", m.WebConfig)
+// checkListener is the first thing that is wrong with where a table's server listens, nil for nothing.
+func checkListener(table, listen, webConfig string) *problem {
+	if webConfig != "" && !filepath.IsAbs(webConfig) {
+		return wrong(table+".web_config", "%q is not an absolute path", webConfig)
 	}
-	if m.Listen == "" {
+	if listen == "" {
 		return nil
 	}
-	if strings.HasPrefix(m.Listen, unixPrefix) {
-		if !filepath.IsAbs(m.Socket()) {
-			return wrong("metrics.listen", "%q: %q is not an absolute path", m.Listen, m.Socket())
+	if strings.HasPrefix(listen, unixPrefix) {
+		if !filepath.IsAbs(socketOf(listen)) {
+			return wrong(table+".listen", "%q: %q is not an absolute path", listen, socketOf(listen))
 		}
 		return nil
 	}
-	at, err := netip.ParseAddrPort(m.Listen)
+	at, err := netip.ParseAddrPort(listen)
 	switch {
 	case err != nil:
-		return wrong("metrics.listen", "%.80q is neither an IP address with a port, such as 127.0.0.1:9889 or [::1]:9889, nor unix:/PATH", m.Listen)
+		return wrong(table+".listen", "%.80q is neither an IP address with a port, such as 127.0.0.1:9889 or [::1]:9889, nor unix:/PATH", listen)
 	case at.Port() == 0:
-		return wrong("metrics.listen", "%q: there is no port 0", m.Listen)
-	case !at.Addr().IsLoopback() && m.WebConfig == "":
+		return wrong(table+".listen", "%q: there is no port 0", listen)
+	case !at.Addr().IsLoopback() && webConfig == "":
 		return &problem{
-			keys: []string{"metrics.listen", "metrics.web_config"},
-			text: fmt.Sprintf("other hosts can reach %s: without metrics.web_config (TLS, basic auth), only a loopback address or a UNIX socket will do", at),
+			keys: []string{table + ".listen", table + ".web_config"},
+			text: fmt.Sprintf("other hosts can reach %s: without %s.web_config (TLS, basic auth), only a loopback address or a UNIX socket will do", at, table),
 		}
 	}
 	return nil

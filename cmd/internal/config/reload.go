@@ -16,6 +16,7 @@ func (c Config) AtRunTime(n Config) Config {
 	n.Control.Socket = c.Control.Socket
 	n.Hooks = c.Hooks
 	n.Metrics = c.Metrics
+	n.Dashboard = c.Dashboard
 	n.Log.Format = c.Log.Format
 	n.Judging.Engine = c.Judging.Engine
 	return n

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type backend struct {
 	profiles
 	incidents
+	timelines
 	learnt string
 	units  chan UnitReport
 }

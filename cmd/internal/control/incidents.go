@@ -158,7 +158,7 @@ type Incidents interface {
 func routeIncidents(mux *http.ServeMux, b Incidents) {
 	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, _ *http.Request) { reply(w, b.HistoryStatus(), nil) })
 	mux.HandleFunc("GET /v1/incidents", func(w http.ResponseWriter, r *http.Request) {
-		f, err := parseFilter(r.URL.Query())
+		f, err := ParseFilter(r.URL.Query())
 		if err != nil {
 			reply(w, nil, err)
 			return

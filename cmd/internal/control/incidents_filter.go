@@ -15,8 +15,8 @@ const (
 	LabelNone   = "none"
 )
 
-// parseFilter reads a filter from an address. Errors: ErrRefused.
-func parseFilter(q url.Values) (IncidentFilter, error) {
+// ParseFilter reads a filter from an address, as IncidentFilter is written into one. Errors: ErrRefused.
+func ParseFilter(q url.Values) (IncidentFilter, error) {
 	f := IncidentFilter{Domain: q.Get("domain"), Kind: q.Get("kind"), State: q.Get("state"), Label: q.Get("label")}
 	var err error
 	for key, values := range q {

@@ -108,7 +108,7 @@ func TestFilterTravels(t *testing.T) {
 		if s := rapid.Int64Range(0, 1<<40).Draw(t, "from"); s > 0 {
 			f.From = time.Unix(0, s).UTC()
 		}
-		got, err := parseFilter(f.query())
+		got, err := ParseFilter(f.query())
 		if diff := cmp.Diff(f, got); err != nil || diff != "" {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
@@ -118,7 +118,7 @@ func TestFilterTravels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseFilter(v); !errors.Is(err, ErrRefused) {
+		if _, err := ParseFilter(v); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v; want it refused", q, err)
 		}
 	}

@@ -124,6 +124,7 @@ func routes(b Backend) http.Handler {
 	})
 	routeProfiles(mux, b)
 	routeIncidents(mux, b)
+	routeTimelines(mux, b)
 	mux.HandleFunc("GET /v1/units", func(w http.ResponseWriter, r *http.Request) { stream(w, r, b) })
 	return mux
 }

@@ -7,6 +7,11 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+// Logger lets a library that logs by slog write into the daemon's log, as a component of it.
+func Logger(log logrus.FieldLogger, component string) *slog.Logger {
+	return slog.New(&bridge{log: log.WithField("component", component)})
+}
+
 // bridge lets a library that logs by slog write into the daemon's log.
 type bridge struct {
 	log    logrus.FieldLogger
@@ -18,7 +23,7 @@ func (b *bridge) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle writes a record.
 func (b *bridge) Handle(_ context.Context, r slog.Record) error {
-	entry := b.log.WithField("component", "metrics")
+	entry := b.log.WithFields(nil)
 	r.Attrs(func(a slog.Attr) bool {
 		entry = entry.WithField(b.prefix+a.Key, a.Value.Resolve().Any())
 		return true

@@ -59,7 +59,7 @@ func Listen(cfg config.Metrics) (net.Listener, error) {
 
 // Serve answers on l until ctx ends, and closes l. The file for TLS and basic auth is read again for each connection.
 func Serve(ctx context.Context, l net.Listener, cfg config.Metrics, handler http.Handler, log logrus.FieldLogger) error {
-	to := slog.New(&bridge{log: log})
+	to := Logger(log, "metrics")
 	server := &http.Server{
 		Handler: handler, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(to.Handler(), slog.LevelDebug), // whoever can reach the port can fill the log otherwise

@@ -64,6 +64,7 @@ func (w *watcher) refresh() string {
 	case stateNormal, stateSuspect: // in no other state has it been seen to end
 		w.shut(incidentAnomaly)
 	}
+	w.timeline.note(time.Now(), value, codeOf(reason))
 	coverage, unseen := w.coverage()
 	changed, retold := w.said.IsZero(), false
 	previous := ""

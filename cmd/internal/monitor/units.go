@@ -74,6 +74,7 @@ func (w *watcher) unit(u unit.Unit) {
 	w.noteAnomaly(&report)
 	w.noteDrift(&report)
 	w.noteHistory(u, &report, code)
+	w.timeline.unit(&report, code)
 	w.m.units.publish(report)
 }
 

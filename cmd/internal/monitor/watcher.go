@@ -71,6 +71,7 @@ type watcher struct {
 	reboots  reboots
 	ledger   ledger
 	recent   recent
+	timeline timeline
 	doubt    *control.Reason // why it is not known whose the newest trace is; nil: the QEMU's
 	foreign  *control.Reason // why its process is not taken for its QEMU; nil: it is
 	usurped  *control.Reason // who else reports by its process ID; nil: nobody, as far as its own units tell
