@@ -35,6 +35,7 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 type backend struct {
 	profiles
 	incidents
+	actions
 	domains []control.DomainStatus
 	units   []control.UnitReport
 	learnt  []string

@@ -33,6 +33,7 @@ type Config struct {
 	History   History   `toml:"history"`
 	Control   Control   `toml:"control"`
 	Hooks     Hooks     `toml:"hooks"`
+	Actions   Actions   `toml:"actions"`
 	Metrics   Metrics   `toml:"metrics"`
 	Log       Log       `toml:"log"`
 	Domains   []Match   `toml:"domain"` // in the order in which they were read
@@ -171,6 +172,7 @@ func Default() Config {
 		History:  History{File: "/var/lib/virtsentry/history.db", Days: 365, Incidents: 5000, Units: 150, UnitDays: 30},
 		Control:  Control{Socket: DefaultSocket},
 		Hooks:    Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
+		Actions:  Actions{Duration: Duration(30 * time.Second), MaxDuration: Duration(10 * time.Minute)},
 		Log:      Log{Level: "info", Format: "text"},
 	}
 }

@@ -30,6 +30,7 @@ type Backend interface {
 	Record(ctx context.Context, ref string, w io.Writer) error
 	Profiles
 	Incidents
+	Actions
 }
 
 // Profiles is the part of a Backend that keeps profiles. Its refs also name domains that do not run, by UUID or by the name in the profile.

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type backend struct {
 	profiles
 	incidents
+	actions
 	learnt string
 	units  chan UnitReport
 }

@@ -79,6 +79,7 @@ func (w *watcher) unit(u unit.Unit) {
 	w.noteAnomaly(&report)
 	w.noteDrift(&report)
 	w.noteHistory(&report, code)
+	w.m.closer.Judged(report)
 	w.m.units.publish(report)
 }
 
