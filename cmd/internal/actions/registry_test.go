@@ -239,7 +239,7 @@ func TestManyFeatures(t *testing.T) {
 	for i := range 4 {
 		counts := map[string]uint64{}
 		for j := range mostTallies {
-			counts[fmt.Sprint(i, j)] = 1
+			counts[fmt.Sprintf("%d.%d", i, j)] = 1
 			hits++
 		}
 		r.Add(a.ID, []Unit{{Start: noon.Add(time.Duration(i) * unit.Width).UnixNano(), Duration: int64(unit.Width), Counts: counts}}, words)
@@ -247,6 +247,11 @@ func TestManyFeatures(t *testing.T) {
 	got, err := r.Get(a.ID)
 	if err != nil || len(got.Totals) != mostTallies+1 || got.Totals[0].Feature != others || got.Totals[0].Hits != 3*mostTallies || got.Hits != hits {
 		t.Errorf("%d features, %d hits, %v: first %+v", len(got.Totals), got.Hits, err, got.Totals[0])
+	}
+	odd := map[string]uint64{"": 1, "a,b": 1, "a\"": 1, "a\x1b[2J": 1, "\u202e": 1, strings.Repeat("x", mostName+1): 1}
+	r.Add(a.ID, []Unit{{Start: noon.UnixNano(), Duration: int64(unit.Width), Counts: odd}}, words)
+	if got, _ := r.Get(a.ID); len(got.Totals) != mostTallies+1 || got.Totals[0].Hits != 3*mostTallies+6 {
+		t.Errorf("%d features, first %+v", len(got.Totals), got.Totals[0])
 	}
 	for i := range 2 * mostLine {
 		r.Add(a.ID, []Unit{{Start: noon.Add(time.Duration(i) * unit.Width).UnixNano(), Duration: int64(unit.Width)}}, words)

@@ -4,14 +4,24 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-// others stands for all features beyond the first mostTallies: who is observed has a say in what there is.
+// others stands for all features beyond the first mostTallies, and those whose names are not plain: who is observed has a say in what there is.
 const others = "others"
+
+// mostName bounds the name of a feature, in bytes.
+const mostName = 256
+
+// plain says whether a feature's name may be shown, and stand in a unit file, as it is.
+func plain(feature string) bool {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '"' }
+	return feature != "" && len(feature) <= mostName && !strings.ContainsFunc(feature, odd)
+}
 
 // mostLine bounds the units of an action.
 const mostLine = int(Longest/unit.Width) + 16
@@ -57,7 +67,7 @@ func (t *tallies) add(u Unit, describe func(string) string) {
 			continue
 		}
 		if _, known := t.total[feature]; !known {
-			if len(t.total) >= mostTallies {
+			if len(t.total) >= mostTallies || !plain(feature) {
 				feature = others
 				t.words[feature] = "all that there was no room for"
 			} else {

@@ -29,7 +29,9 @@ type closer struct {
 	names []string          // of all actions
 	words map[string]string // what each counts
 	guard Guard             // nil: none
-	trace func(d libvirt.Domain, p qemu.Process, name string, events []string, set *catalogue.Set) (source, error)
+	// traceable says why a process has no trace points to look at, Monitor.traceable; trace makes a session, Monitor.traceCloser.
+	traceable func(qemu.Process) error
+	trace     func(d libvirt.Domain, p qemu.Process, name string, events []string, set *catalogue.Set) (source, error)
 
 	mu    sync.Mutex          // guards tried
 	tried map[string]attempts // by UUID
@@ -68,7 +70,7 @@ func newCloser(m *Monitor) *closer {
 		m.log.WithError(err).Error("there are no groups of trace points to look at; those of the feature set stand for them")
 		wide = m.set
 	}
-	c := &closer{m: m, wide: wide, words: map[string]string{}, tried: map[string]attempts{}, trace: m.traceCloser}
+	c := &closer{m: m, wide: wide, words: map[string]string{}, tried: map[string]attempts{}, traceable: m.traceable, trace: m.traceCloser}
 	c.Manager = actions.NewManager(c, nil, nil, m.log)
 	for _, column := range wide.Columns() {
 		if name := actions.GroupPrefix + column.Subsystem; c.words[name] == "" && len(c.events(name)) > 0 {
@@ -191,7 +193,7 @@ func (c *closer) obstacles(ctx context.Context, w *watcher) func(name string) st
 		return func(string) string { return err.Error() }
 	}
 	trace := ""
-	if err := c.m.traceable(p); err != nil {
+	if err := c.traceable(p); err != nil {
 		trace = err.Error()
 	}
 	kernel := c.try(ctx, w.domain, p)

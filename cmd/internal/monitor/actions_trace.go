@@ -59,9 +59,30 @@ func (c *closer) events(group string) []string {
 	return events
 }
 
+// companions are the trace points by which a cutter of the wide set tells virtio queues apart, without which nothing of a queue would say what it is for.
+func (c *closer) companions() []string {
+	var events []string
+	for _, name := range c.wide.TracePoints() {
+		event := unit.FeatureName(name)
+		counted := slices.ContainsFunc(c.wide.Entries(), func(e catalogue.Entry) bool { return e.Event == event })
+		if catalogue.QueueField(event) != "" || !counted {
+			events = append(events, name)
+		}
+	}
+	return events
+}
+
+// tells says whether a group counts by what queues are for.
+func (c *closer) tells(group string) bool {
+	columns := c.wide.Columns()
+	return slices.ContainsFunc(c.wide.Entries(), func(e catalogue.Entry) bool {
+		return e.Roles != nil && actions.GroupPrefix+columns[e.Base].Subsystem == group
+	})
+}
+
 // observeTrace makes a session for all groups of trace points that are asked for.
 func (c *closer) observeTrace(ctx context.Context, l *look, d libvirt.Domain, id string, names []string) error {
-	if err := c.m.traceable(l.process); err != nil {
+	if err := c.traceable(l.process); err != nil {
 		return fmt.Errorf("attach to domain %s: %w", d.UUID, err)
 	}
 	events, set := []string{catalogue.Provider + ":*"}, (*catalogue.Set)(nil)
@@ -69,7 +90,12 @@ func (c *closer) observeTrace(ctx context.Context, l *look, d libvirt.Domain, id
 		events, set = nil, c.wide
 		for _, name := range names {
 			events = append(events, c.events(name)...)
+			if c.tells(name) {
+				events = append(events, c.companions()...)
+			}
 		}
+		slices.Sort(events)
+		events = slices.Compact(events)
 	}
 	// The session daemon has no deadlines. What comes too late is let go of.
 	type made struct {
