@@ -122,7 +122,7 @@ func (s *stack) testStopLook(t *testing.T) {
 
 func (s *stack) testKillLook(t *testing.T) {
 	pid := s.web.pid(t)
-	s.web.lookAt(t, 300, "probes:all", "functions")
+	s.web.lookAt(t, 300, "probes:all", "syscalls", "tap-headers")
 	if looks := s.looks(t); len(looks) != 1 {
 		t.Fatalf("sessions of actions: %v; want one", looks)
 	}
