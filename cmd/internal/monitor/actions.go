@@ -29,6 +29,7 @@ type closer struct {
 	names []string          // of all actions
 	words map[string]string // what each counts
 	guard Guard             // nil: none
+	added map[string]ActionSource
 	// traceable says why a process has no trace points to look at, Monitor.traceable; trace makes a session, Monitor.traceCloser.
 	traceable func(qemu.Process) error
 	trace     func(d libvirt.Domain, p qemu.Process, name string, events []string, set *catalogue.Set) (source, error)
@@ -70,7 +71,7 @@ func newCloser(m *Monitor) *closer {
 		m.log.WithError(err).Error("there are no groups of trace points to look at; those of the feature set stand for them")
 		wide = m.set
 	}
-	c := &closer{m: m, wide: wide, words: map[string]string{}, tried: map[string]attempts{}, traceable: m.traceable, trace: m.traceCloser}
+	c := &closer{m: m, wide: wide, words: map[string]string{}, tried: map[string]attempts{}, added: map[string]ActionSource{}, traceable: m.traceable, trace: m.traceCloser}
 	c.Manager = actions.NewManager(c, nil, nil, m.log)
 	for _, column := range wide.Columns() {
 		if name := actions.GroupPrefix + column.Subsystem; c.words[name] == "" && len(c.events(name)) > 0 {
@@ -109,6 +110,22 @@ func (m *Monitor) PriceActions(p actions.Pricer, a actions.Appraiser) {
 
 // GuardSessions has the sessions of actions ended when the daemon dies. It is called before Run.
 func (m *Monitor) GuardSessions(g Guard) { m.closer.guard = g }
+
+// ActionSource is what an action observes a domain by that is neither QEMU's trace points nor what virtsentry-probe sees. It may be used by several goroutines.
+type ActionSource interface {
+	// Obstacle says why a domain cannot be observed by it now; nil: it can.
+	Obstacle(ctx context.Context, d libvirt.Domain, p qemu.Process) error
+	// Attach begins to observe a domain. What comes of it is finished once.
+	Attach(ctx context.Context, d libvirt.Domain, p qemu.Process) (actions.Observation, error)
+}
+
+// AddAction adds an action of another source, with what it counts in words. It is called before Run.
+func (m *Monitor) AddAction(name, words string, s ActionSource) {
+	c := m.closer
+	c.added[name], c.words[name] = s, words
+	c.names = append(c.names, name)
+	slices.SortFunc(c.names, compareActions)
+}
 
 // limits are those of a domain now.
 func (c *closer) limits(d libvirt.Domain) actions.Limits {
@@ -200,6 +217,12 @@ func (c *closer) obstacles(ctx context.Context, w *watcher) func(name string) st
 	return func(name string) string {
 		if strings.HasPrefix(name, actions.GroupPrefix) {
 			return trace
+		}
+		if s := c.added[name]; s != nil {
+			if err := s.Obstacle(ctx, w.domain, p); err != nil {
+				return err.Error()
+			}
+			return ""
 		}
 		return kernel[kernelSourceOf(name)]
 	}

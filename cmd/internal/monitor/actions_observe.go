@@ -19,6 +19,7 @@ type look struct {
 	m       *Monitor
 	process qemu.Process
 	sources []looked
+	added   []actions.Observation // of other sources
 	remarks []string
 }
 
@@ -50,6 +51,18 @@ func (c *closer) Observe(ctx context.Context, d actions.Subject, id string, name
 	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, actions.GroupPrefix) }) {
 		if err := c.observeTrace(ctx, l, w.domain, id, names); err != nil {
 			return nil, errors.Join(err, l.close())
+		}
+	}
+	for _, name := range names {
+		if s := c.added[name]; s != nil {
+			observation, err := s.Attach(ctx, w.domain, p)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("attach to domain %s: %s: %w", d.UUID, name, err), l.close())
+			}
+			l.added = append(l.added, observation)
+			if remark := observation.Remark(); remark != "" {
+				l.remarks = append(l.remarks, name+": "+remark)
+			}
 		}
 	}
 	return l, nil
@@ -115,6 +128,11 @@ func (l *look) Collect(ctx context.Context) ([]actions.Unit, error) {
 		units = append(units, s.units(b.units)...)
 		errs = append(errs, err)
 	}
+	for _, o := range l.added {
+		more, err := o.Collect(ctx)
+		units = append(units, more...)
+		errs = append(errs, err)
+	}
 	err := errors.Join(errs...)
 	if !l.m.processes.Alive(l.process) {
 		err = actions.ErrGone
@@ -133,6 +151,11 @@ func (l *look) Finish(ctx context.Context) ([]actions.Unit, error) {
 		}
 		errs = append(errs, err, s.close(ctx))
 	}
+	for _, o := range l.added {
+		more, err := o.Finish(ctx)
+		units = append(units, more...)
+		errs = append(errs, err)
+	}
 	if !l.m.processes.Alive(l.process) {
 		return units, actions.ErrGone
 	}
@@ -145,6 +168,10 @@ func (l *look) close() error {
 	var errs []error
 	for _, s := range l.sources {
 		errs = append(errs, s.close(ctx))
+	}
+	for _, o := range l.added {
+		_, err := o.Finish(ctx)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -172,6 +199,11 @@ func (s looked) units(list []unit.Unit) []actions.Unit {
 func (l *look) Describe(feature string) string {
 	for _, s := range l.sources {
 		if words := s.describe(feature); words != "" && words != feature+" hits" {
+			return words
+		}
+	}
+	for _, o := range l.added {
+		if words := o.Describe(feature); words != "" {
 			return words
 		}
 	}

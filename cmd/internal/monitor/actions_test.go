@@ -347,3 +347,55 @@ type priced struct{}
 func (priced) Price(actions.Subject, []string, []string) control.ActionPrice {
 	return control.ActionPrice{Known: true}
 }
+
+// stub is an action of another source.
+type stub struct {
+	obstacle, fails error
+	finished        int
+}
+
+func (s *stub) Obstacle(context.Context, libvirt.Domain, qemu.Process) error { return s.obstacle }
+
+func (s *stub) Attach(context.Context, libvirt.Domain, qemu.Process) (actions.Observation, error) {
+	if s.fails != nil {
+		return nil, s.fails
+	}
+	return s, nil
+}
+
+func (s *stub) Collect(context.Context) ([]actions.Unit, error) {
+	return []actions.Unit{{Start: time.Now().Add(-unit.Width).Truncate(unit.Width).UnixNano(), Duration: grid, Counts: map[string]uint64{"guest:read": 4}}}, nil
+}
+
+func (s *stub) Finish(ctx context.Context) ([]actions.Unit, error) {
+	s.finished++
+	return s.Collect(ctx)
+}
+
+func (s *stub) Describe(feature string) string { return "the guest's " + feature }
+func (s *stub) Remark() string                 { return "stopped for 2 ms" }
+
+func TestActionOfAnotherSource(t *testing.T) {
+	b, helpers := closerBench(t)
+	other, broken := &stub{}, &stub{obstacle: errors.New("not allowed"), fails: errors.New("not at all")}
+	b.AddAction("other", "calls of the guest", other)
+	b.AddAction("broken", "nothing", broken)
+	if _, by := b.options(b.domain.Name); by["other"].WhyNot != "" || by["other"].Words != "calls of the guest" || by["broken"].WhyNot != "not allowed" {
+		t.Errorf("%+v", by)
+	}
+	if _, err := b.StartAction(t.Context(), b.domain.Name, control.ActionRequest{Actions: []string{"syscalls", "other", "broken"}}); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "broken: not at all") {
+		t.Errorf("StartAction = %v", err)
+	}
+	if h := *helpers; other.finished != 1 || h[len(h)-1].closed != 1 {
+		t.Errorf("finished %d times", other.finished)
+	}
+	a, err := b.StartAction(t.Context(), b.domain.Name, control.ActionRequest{Actions: []string{"other"}, Seconds: 60})
+	if err != nil || a.Why != "other: stopped for 2 ms" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	b.within("it sees something", func(control.DomainStatus) bool { a, err := b.Action(a.ID); return err == nil && a.Hits > 0 })
+	a, err = b.StopAction(t.Context(), a.ID)
+	if err != nil || other.finished != 2 || a.Totals[0].Words != "the guest's guest:read" {
+		t.Errorf("%+v, %v, finished %d times", a, err, other.finished)
+	}
+}
