@@ -124,7 +124,7 @@ func anyName(string) bool { return true }
 
 func TestManager(t *testing.T) {
 	for name, tc := range map[string]struct {
-		lab    lab
+		lab    *lab
 		budget float64
 		stop   time.Duration // somebody stops it then; 0: nobody
 		close  time.Duration // the daemon ends then
@@ -136,14 +136,18 @@ func TestManager(t *testing.T) {
 		"stopped":               {stop: 7 * time.Second, code: control.EndedStopped, why: "an operator", took: 7 * time.Second},
 		"the daemon ends":       {close: 5 * time.Second, code: control.EndedDaemon, took: 5 * time.Second},
 		"dearer than it may be": {budget: 0.1, code: control.EndedDear, why: "measured to cost 50.0 %", took: 13 * time.Second},
-		"the domain has gone":   {lab: lab{fail: ErrGone}, code: control.EndedDomain, why: "has ended", took: 6 * time.Second},
-		"a source ends":         {lab: lab{fail: errors.New("the helper is gone")}, code: control.EndedFailed, why: "helper is gone", took: 6 * time.Second},
-		"collections that hang": {lab: lab{slow: time.Hour}, code: control.EndedTime, took: 30 * time.Second},
+		"the domain has gone":   {lab: &lab{fail: ErrGone}, code: control.EndedDomain, why: "has ended", took: 6 * time.Second},
+		"a source ends":         {lab: &lab{fail: errors.New("the helper is gone")}, code: control.EndedFailed, why: "helper is gone", took: 6 * time.Second},
+		"collections that hang": {lab: &lab{slow: time.Hour}, code: control.EndedTime, took: 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				l := tc.lab
+				if l == nil {
+					l = &lab{}
+				}
 				price := &meter{after: 4, additive: prices}
-				m := NewManager(&tc.lab, price, price, silent())
+				m := NewManager(l, price, price, silent())
 				begin := time.Now()
 				a, err := m.Start(t.Context(), web, []string{Syscalls}, 0, limits(tc.budget), anyName)
 				if err != nil || a.State != control.ActionRunning || a.Why != "all of it" || !a.Price.Known {
@@ -176,8 +180,8 @@ func TestManager(t *testing.T) {
 				if _, err := m.Start(t.Context(), web, []string{Syscalls}, 0, limits(0), anyName); !errors.Is(err, control.ErrRefused) {
 					t.Errorf("Start after Close = %v", err)
 				}
-				if tc.lab.begun != 1 || tc.lab.finished != 1 || price.closed != 1 {
-					t.Errorf("%d begun, %d finished, %d gauges closed", tc.lab.begun, tc.lab.finished, price.closed)
+				if l.begun != 1 || l.finished != 1 || price.closed != 1 {
+					t.Errorf("%d begun, %d finished, %d gauges closed", l.begun, l.finished, price.closed)
 				}
 				if len(price.learnt) != 1 || !price.learnt[0].Measured.Known || price.learnt[0].Seconds <= 0 || !slices.Equal(price.learnt[0].Actions, []string{Syscalls}) {
 					t.Errorf("learnt %+v", price.learnt)
