@@ -37,7 +37,7 @@ func main() {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoProfile), errors.Is(err, control.ErrNoIncident):
+	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoProfile), errors.Is(err, control.ErrNoIncident), errors.Is(err, control.ErrNoAction):
 		return exitNoDomain
 	case errors.Is(err, control.ErrNoDaemon):
 		return exitNoDaemon
@@ -52,12 +52,12 @@ func command() *cobra.Command {
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Long: "Exit status: 0 done, 1 failed (or refused), 3 no such domain, profile or incident, 4 no daemon answers.\n" +
+		Long: "Exit status: 0 done, 1 failed (or refused), 3 no such domain, profile, incident or action, 4 no daemon answers.\n" +
 			"Domains are named as virsh names them: by id, UUID or name.",
 	}
 	socket := c.PersistentFlags().String("socket", config.DefaultSocket, "control `SOCKET` of the daemon")
 	client := func() *control.Client { return control.NewClient(*socket) }
-	c.AddCommand(statusCommand(client), topCommand(client), watchCommand(client), explainCommand(client), incidentsCommand(client))
+	c.AddCommand(statusCommand(client), topCommand(client), watchCommand(client), explainCommand(client), incidentsCommand(client), lookCommand(client))
 	c.AddCommand(learnCommand(client), relearnCommand(client))
 	c.AddCommand(profileCommand(client), recordCommand(client), replayCommand(), configCommand())
 	c.AddCommand(evalCommand())

@@ -36,6 +36,7 @@ type backend struct {
 	profiles
 	incidents
 	timelines
+	actions
 	domains []control.DomainStatus
 	units   []control.UnitReport
 	learnt  []string

@@ -40,7 +40,7 @@ func main() {
 // command is the daemon's command line. Each value of hangup has it read its configuration again.
 func command(hangup <-chan os.Signal) *cobra.Command {
 	var file string
-	var stopped bool
+	var stopped, guards bool
 	c := &cobra.Command{
 		Use:   "virtsentryd",
 		Short: "Anomaly detection for virtual machines, from outside",
@@ -51,6 +51,13 @@ func command(hangup <-chan os.Signal) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if guards {
+				log, err := logger(config.Default().Log, os.Stderr)
+				if err != nil {
+					return err
+				}
+				return guarding(log)
+			}
 			read := reader(file, !c.Flags().Changed("config"))
 			cfg, err := read()
 			if err != nil {
@@ -73,6 +80,8 @@ func command(hangup <-chan os.Signal) *cobra.Command {
 	c.Flags().StringVarP(&file, "config", "c", config.DefaultFile, "configuration `FILE`")
 	c.Flags().BoolVar(&stopped, "stopped", false,
 		"watch nothing: end what a daemon that was killed left behind, and say blind of its domains (for ExecStopPost)")
+	c.Flags().BoolVar(&guards, "guard", false,
+		"watch nothing: end the recording sessions that standard input names, when it ends (the daemon starts this by itself)")
 	return c
 }
 
@@ -106,6 +115,11 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
+	guards, err := newGuard(log)
+	if err != nil {
+		return err
+	}
+	m.GuardSessions(guards)
 	manager := newManager(log)
 	m.OnTurn(manager.alive)
 	context.AfterFunc(ctx, manager.stopping)

@@ -91,10 +91,13 @@ func (c Config) check() *problem {
 	if p := c.Dashboard.check(); p != nil {
 		return p
 	}
-	if p := (Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}).check(); p != nil {
+	if p := (Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use, OverheadPercent: c.Actions.OverheadPercent}).check(); p != nil {
 		return p
 	}
 	if p := c.History.check(); p != nil {
+		return p
+	}
+	if p := c.Actions.check(); p != nil {
 		return p
 	}
 	switch {
@@ -180,6 +183,8 @@ func (d Domain) check() *problem {
 		return wrong("judging.level", "%v is not between 0 and 1", j.Level)
 	case j.QuietUnits < 0 || j.QuietUnits > mostUnits:
 		return wrong("judging.quiet_units", "%d is not between 0 and %d (a day)", j.QuietUnits, mostUnits)
+	case !(d.OverheadPercent >= 0 && d.OverheadPercent <= 100):
+		return wrong(keyOverhead, "%v is not between 0 (no limit) and 100", d.OverheadPercent)
 	}
 	if err := checkSources(d.Sources); err != nil {
 		return &problem{keys: []string{keySources}, text: err.Error()}

@@ -33,6 +33,7 @@ type Config struct {
 	History   History   `toml:"history"`
 	Control   Control   `toml:"control"`
 	Hooks     Hooks     `toml:"hooks"`
+	Actions   Actions   `toml:"actions"`
 	Metrics   Metrics   `toml:"metrics"`
 	Dashboard Dashboard `toml:"dashboard"`
 	Log       Log       `toml:"log"`
@@ -173,6 +174,7 @@ func Default() Config {
 		Control:   Control{Socket: DefaultSocket},
 		Dashboard: Dashboard{Hosts: []string{}},
 		Hooks:     Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
+		Actions:   Actions{Duration: Duration(30 * time.Second), MaxDuration: Duration(10 * time.Minute)},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -14,6 +14,8 @@ type Domain struct {
 	Learning Learning
 	Judging  Judging
 	Sources  []string // as Sources.Use
+	// OverheadPercent is as in Actions.
+	OverheadPercent float64
 }
 
 // Override changes some of what holds for a domain: nil leaves a value as it is. Units are those of Learning and Judging.
@@ -31,6 +33,8 @@ type Override struct {
 	// AlarmsPerDay is the false alarms a day that are accepted.
 	AlarmsPerDay *float64 `toml:"alarms_per_day"`
 	Sources      []string `toml:"sources"` // none: as it is
+	// OverheadPercent is what closer looks at the domain may cost, in percent of its speed.
+	OverheadPercent *float64 `toml:"overhead_percent"`
 }
 
 // Match is one [[domain]] of the configuration: which domains it is for, and what it changes. Either Name or UUID is set.
@@ -69,7 +73,7 @@ func (m Match) matches(name, uuid string) bool {
 // then by the domain's policy element. One of these that would make the settings invalid is passed over as a whole, and the error,
 // which names it, says so: the settings are valid with or without an error.
 func (c Config) For(name, uuid string, policy Override) (Domain, error) {
-	d := Domain{Watch: true, Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}
+	d := Domain{Watch: true, Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use, OverheadPercent: c.Actions.OverheadPercent}
 	var errs []error
 	for _, m := range c.Domains {
 		if !m.matches(name, uuid) {
@@ -102,6 +106,7 @@ func (d Domain) with(o Override) Domain {
 	change(&d.Judging.Alarm, o.Alarm)
 	change(&d.Judging.QuietUnits, o.QuietUnits)
 	change(&d.Judging.AlarmsPerDay, o.AlarmsPerDay)
+	change(&d.OverheadPercent, o.OverheadPercent)
 	if len(o.Sources) > 0 {
 		d.Sources = o.Sources
 	}
@@ -124,8 +129,11 @@ func matchKey(key string) string {
 
 // policyKey is the name in a policy element of a key such as judging.quiet_units.
 func policyKey(key string) string {
-	if key == keyAlarms {
+	switch key {
+	case keyAlarms:
 		return "false-alarms-per-day"
+	case keyOverhead:
+		return "overhead-percent"
 	}
 	return strings.NewReplacer(".", " ", "_", "-").Replace(key)
 }

@@ -58,6 +58,7 @@ func TestFor(t *testing.T) {
 		complaint  string
 	}{
 		"sources":       {name: "mail", uuid: "1", policy: Override{Sources: []string{"tap", UST}}, want: change(func(d *Domain) { d.Sources = []string{"tap", UST} })},
+		"overhead":      {name: "mail", uuid: "1", policy: Override{OverheadPercent: new(2.5)}, want: change(func(d *Domain) { d.OverheadPercent = 2.5 })},
 		"wrong sources": {name: "mail", uuid: "1", policy: Override{Sources: []string{Auto, "tap"}}, want: plain, complaint: "none of auto (alone)"},
 		"no match":      {name: "mail", uuid: "1", want: plain},
 		"name":          {name: "db", uuid: "1", want: change(func(d *Domain) { d.Watch = false })},

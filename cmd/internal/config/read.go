@@ -172,7 +172,7 @@ func (l *loader) check() error {
 		return l.locate(p, p.keys, "")
 	}
 	c.LTTng.OutputDir = filepath.Clean(c.LTTng.OutputDir) // it is compared with what LTTng reports
-	all := Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use}
+	all := Domain{Learning: c.Learning, Judging: c.Judging, Sources: c.Sources.Use, OverheadPercent: c.Actions.OverheadPercent}
 	for i, m := range c.Domains {
 		p := m.check()
 		if p == nil {

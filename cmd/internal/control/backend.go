@@ -31,6 +31,7 @@ type Backend interface {
 	Profiles
 	Incidents
 	Timelines
+	Actions
 }
 
 // Profiles is the part of a Backend that keeps profiles. Its refs also name domains that do not run, by UUID or by the name in the profile.

@@ -188,6 +188,8 @@ func failed(answer *http.Response) error {
 		return remote{f.Error, ErrNoProfile}
 	case http.StatusUnprocessableEntity:
 		return remote{f.Error, ErrNoIncident}
+	case http.StatusPreconditionFailed:
+		return remote{f.Error, ErrNoAction}
 	case http.StatusConflict:
 		return remote{f.Error, ErrRefused}
 	case http.StatusForbidden:

@@ -25,6 +25,7 @@ type backend struct {
 	profiles
 	incidents
 	timelines
+	actions
 	learnt string
 	units  chan UnitReport
 }

@@ -23,6 +23,10 @@ func FuzzServer(f *testing.F) {
 		"PUT /v1/profiles/%00/file HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /v1/profiles/web/clone HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"from\":\"db\"}\n",
 		"DELETE /v1/profiles/web HTTP/1.0\r\n\r\n",
+		"POST /v1/domains/web/actions HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n{\"actions\":[\"syscalls\"],\"seconds\":1e309}\n",
+		"GET /v1/domains/web/actions HTTP/1.1\r\nHost: x\r\n\r\n",
+		"DELETE /v1/actions/q HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v1/actions/q3x7m2kd/units HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /v1/units HTTP/1.1\r\nHost: x\r\n\r\n",
 		"CONNECT ../..//v1/units:0 HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
@@ -44,6 +48,7 @@ func FuzzServer(f *testing.F) {
 		routes(b).ServeHTTP(w, r.WithContext(ctx))
 		switch w.Code {
 		case http.StatusOK, http.StatusConflict, http.StatusNotFound, http.StatusGone, http.StatusMethodNotAllowed,
+			http.StatusPreconditionFailed, http.StatusUnprocessableEntity,
 			http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect, http.StatusBadRequest:
 		default:
 			t.Errorf("status %d", w.Code)
@@ -72,6 +77,8 @@ func FuzzClient(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12\r\n{\"lost\":7}\n{\"lost\"\r\n",
 		"HTTP/1.1 404 Not Found\r\n\r\n{\"error\":\"no such\"}",
 		"HTTP/1.1 403 Forbidden\r\n\r\nnonsense",
+		"HTTP/1.1 200 OK\r\n\r\n{\"id\":\"q\",\"state\":\"running\",\"until\":\"2026-11-21T11:00:00Z\",\"line\":[{\"start\":\"2026-11-21T11:00:00Z\",\"counts\":{\"a\":1}}]}",
+		"HTTP/1.1 412 Precondition Failed\r\n\r\n{\"error\":\"no action\"}",
 		"HTTP/1.1 503 \r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTrailer: Virtsentry-Error\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nVirtsentry-Error: too slow\r\n\r\n",
 	} {
@@ -83,6 +90,12 @@ func FuzzClient(f *testing.F) {
 		_, _ = c.Domains(ctx)
 		_, _ = c.Domain(ctx, "web")
 		_, _ = c.Profiles(ctx)
+		_, _ = c.ActionOptions(ctx, "web")
+		_, _ = c.StartAction(ctx, "web", ActionRequest{})
+		_, _ = c.ListActions(ctx)
+		_, _ = c.Action(ctx, "q")
+		_, _ = c.ActionUnits(ctx, "q")
+		_, _ = c.StopAction(ctx, "q")
 		_, _ = c.Relearn(ctx, "web", RelearnRequest{})
 		if file, err := c.ExportProfile(ctx, "web"); err == nil && len(file) > MaxProfileBytes {
 			t.Errorf("a profile of %d bytes", len(file))

@@ -125,6 +125,7 @@ func routes(b Backend) http.Handler {
 	routeProfiles(mux, b)
 	routeIncidents(mux, b)
 	routeTimelines(mux, b)
+	routeActions(mux, b)
 	mux.HandleFunc("GET /v1/units", func(w http.ResponseWriter, r *http.Request) { stream(w, r, b) })
 	return mux
 }
@@ -166,6 +167,8 @@ func reply(w http.ResponseWriter, v any, err error) {
 		w.WriteHeader(http.StatusGone)
 	case errors.Is(err, ErrNoIncident):
 		w.WriteHeader(http.StatusUnprocessableEntity)
+	case errors.Is(err, ErrNoAction):
+		w.WriteHeader(http.StatusPreconditionFailed)
 	case errors.Is(err, ErrNoDomain):
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, ErrRefused):

@@ -367,7 +367,7 @@ func TestPoliciesAreForgotten(t *testing.T) {
 	b.await(stateLearning, "")
 	const gone = "11111111-f6a4-8304-79aa-97f2502e193f"
 	b.policyMu.Lock()
-	b.policies[gone] = policy{err: errNoEffect}
+	b.policies[gone] = policy{err: errors.New("level")}
 	b.policyMu.Unlock()
 	b.reconcile(t.Context(), b.client)
 	b.policyMu.Lock()

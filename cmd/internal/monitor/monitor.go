@@ -61,6 +61,7 @@ type Monitor struct {
 
 	happenings happenings
 	surveyor   *surveyor
+	closer     *closer
 	kept       keptPolicies
 
 	keys    [][]byte   // that profiles in metadata are signed with; the first one signs; none: they are not
@@ -95,6 +96,7 @@ func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.
 	m.attach = m.attachWish
 	m.dial = func(ctx context.Context) (helper, error) { return probe.Dial(ctx, cfg.Sources.Socket) }
 	m.host, m.bootID = hostIdentity(log)
+	m.closer = newCloser(m)
 	m.history = newHistory(m)
 	m.hooks = hooks.New(hooks.Config{
 		Dir: cfg.Hooks.Dir, Timeout: time.Duration(cfg.Hooks.Timeout), Log: log,
@@ -160,6 +162,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 	// The watchers write their last word while the connection still stands.
 	m.ending.Store(true)
+	helpers.Go(m.closer.Close)
 	stop()
 	if within(endLimit, func() error { m.running.Wait(); return nil }) != nil {
 		return fmt.Errorf("some domains were not let go of in %v: the LTTng session daemon or libvirt does not answer (virtsentryd --stopped cleans up)", endLimit)

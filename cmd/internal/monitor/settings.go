@@ -17,9 +17,6 @@ type policy struct {
 	err      error // why it is not in force
 }
 
-// errNoEffect says that a policy asks for what this version cannot do.
-var errNoEffect = errors.New("policy element: overhead-percent has no effect in this version; the rest of it is in force")
-
 // readPolicies reads the policy elements of all domains, also of those that do not run: one that is not to be watched is not attached to when
 // it starts.
 func (m *Monitor) readPolicies(conn *libvirt.Connection) {
@@ -116,9 +113,6 @@ func (m *Monitor) setPolicy(uuid, text string) {
 			p.err = fmt.Errorf("libvirt: domain %s: read policy: %w", uuid, err)
 		default:
 			p.override = override(*element)
-			if element.OverheadPercent != nil {
-				p.err = errNoEffect // nothing is claimed that is not done
-			}
 		}
 	}
 	m.policyMu.Lock()
@@ -137,7 +131,7 @@ func (m *Monitor) setPolicy(uuid, text string) {
 func override(p libvirt.Policy) config.Override {
 	o := config.Override{
 		Watch: p.Watch, Nu: p.Nu, Gamma: p.Gamma, Level: p.Level, Window: p.Window, Alarm: p.Alarm, QuietUnits: p.QuietUnits, Units: p.Units,
-		AlarmsPerDay: p.FalseAlarmsPerDay,
+		AlarmsPerDay: p.FalseAlarmsPerDay, OverheadPercent: p.OverheadPercent,
 	}
 	if p.Starting != nil {
 		d := config.Duration(*p.Starting)

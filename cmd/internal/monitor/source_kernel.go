@@ -48,17 +48,22 @@ type kernelPart struct {
 // attachKernel attaches the sources to a domain's QEMU. Those that cannot be attached are left out; it fails only where none can. Errors:
 // probe.ErrNoHelper, probe.ErrRefused, errSources.
 func (m *Monitor) attachKernel(ctx context.Context, d libvirt.Domain, p qemu.Process, sources []probe.Source) (*kernelSource, error) {
+	return m.attachKernelWith(ctx, d, p, sources, m.cfg.Sources.Headers)
+}
+
+// attachKernelWith is attachKernel, with the headers of packets or without.
+func (m *Monitor) attachKernelWith(ctx context.Context, d libvirt.Domain, p qemu.Process, sources []probe.Source, headers bool) (*kernelSource, error) {
 	client, err := m.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, err)
 	}
 	s := &kernelSource{client: client, offset: clockOffset()}
-	answer, err := client.Attach(ctx, probe.Attach{UUID: d.UUID, Sources: sources, Offset: s.offset, Headers: m.cfg.Sources.Headers})
+	answer, err := client.Attach(ctx, probe.Attach{UUID: d.UUID, Sources: sources, Offset: s.offset, Headers: headers})
 	if err == nil && (answer.PID != p.PID || answer.Start != p.Start) {
 		err = fmt.Errorf("virtsentry-probe has found process %d for it, and not %d (does it use the same libvirt?): %w", answer.PID, p.PID, qemu.ErrNoProcess)
 	}
 	if err == nil {
-		err = s.begin(answer, m.cfg.Sources.Headers)
+		err = s.begin(answer, headers)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to domain %s: %w", d.UUID, err), client.Close())

@@ -75,6 +75,7 @@ func (w *watcher) unit(u unit.Unit) {
 	w.noteDrift(&report)
 	w.noteHistory(u, &report, code)
 	w.timeline.unit(&report, code)
+	w.m.closer.Judged(report)
 	w.m.units.publish(report)
 }
 
