@@ -43,8 +43,9 @@ var Subsystems = sync.OnceValue(func() []string {
 	return slices.Compact(names)
 })
 
-// Scheme returns the terms of which a price is made. A hit of a trace point costs the same whatever group it is of, and is paid once where several sources see
-// it; LTTng's reader is there once for all trace points, and the helper of the kernel's sources once for all of these.
+// Scheme returns the terms of which a price is made. A hit of a trace point costs the same whatever group it is of, and is paid by each source that sees it: each
+// has a session of its own, and LTTng-UST records an event once for each. LTTng's reader is there once for all
+// trace points, and the helper of the kernel's sources once for all of these.
 func Scheme() cost.Scheme {
 	ust := []string{UST, AllProbes}
 	for _, s := range Subsystems() {
@@ -54,7 +55,9 @@ func Scheme() cost.Scheme {
 	functions, syscalls, kvm := string(probe.Functions), string(probe.Syscalls), string(probe.KVM)
 	var s cost.Scheme
 	for _, name := range Subsystems() {
-		s = append(s, cost.Term{Coefficient: "trace-point hit", Kind: probePrefix + name, By: []string{UST, AllProbes, GroupPrefix + name}})
+		for _, source := range []string{UST, AllProbes, GroupPrefix + name} {
+			s = append(s, cost.Term{Coefficient: "trace-point hit", Kind: probePrefix + name, By: []string{source}})
+		}
 	}
 	return append(s,
 		cost.Term{Coefficient: "trace-point hit", Kind: probeRest, By: []string{AllProbes}},
