@@ -17,6 +17,7 @@ import (
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
+	"github.com/virtsentry/virtsentry/cmd/internal/price"
 	"github.com/virtsentry/virtsentry/cmd/internal/version"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/model"
@@ -119,6 +120,7 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
+	m.PriceActions(&prices{domains: m, file: price.DefaultFile}, nil)
 	m.GuardSessions(guards)
 	manager := newManager(log)
 	m.OnTurn(manager.alive)

@@ -177,23 +177,21 @@ func (s Scheme) known(sources []string) error {
 	return nil
 }
 
-// row is what each coefficient counts for, in the order of coefficients, where the sources are in use: a kind of events that several of them see is there once.
-// A kind of which there is no rate counts as 0.
+// row is what each coefficient counts for, in the order of coefficients, where the sources are in use: a term of several of them is there once. A kind of which
+// there is no rate counts as 0.
 func (s Scheme) row(coefficients []string, rates Rates, sources []string) []float64 {
 	row := make([]float64, len(coefficients))
-	type part struct{ coefficient, kind string }
-	seen := make(map[part]bool)
 	for _, t := range s {
-		if p := (part{t.Coefficient, t.Kind}); t.in(sources) && !seen[p] {
-			seen[p] = true
-			at, ok := slices.BinarySearch(coefficients, t.Coefficient)
-			switch {
-			case !ok:
-			case t.Kind == "":
-				row[at]++
-			default:
-				row[at] += rates[t.Kind]
-			}
+		if !t.in(sources) {
+			continue
+		}
+		at, ok := slices.BinarySearch(coefficients, t.Coefficient)
+		switch {
+		case !ok:
+		case t.Kind == "":
+			row[at]++
+		default:
+			row[at] += rates[t.Kind]
 		}
 	}
 	return row

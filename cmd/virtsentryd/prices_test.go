@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/actions"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/price"
+	"github.com/virtsentry/virtsentry/model/cost"
+)
+
+// seen is a domain as prices look at it.
+type seen struct {
+	counts control.Counts
+	err    error
+}
+
+func (s seen) Domain(string) (control.DomainStatus, error) {
+	return control.DomainStatus{Sources: []control.Source{{Name: price.UST}}}, s.err
+}
+
+func (s seen) Counts(string, control.CountsSpan) (control.Counts, error) { return s.counts, s.err }
+
+// busy is a domain with so many requests of its disk in each unit.
+func busy(mean float64) seen {
+	row := control.CountsRow{Mean: mean}
+	row.Feature = "virtio_blk_handle_read"
+	return seen{counts: control.Counts{Total: 100, Rows: []control.CountsRow{row}}}
+}
+
+func TestPrices(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cost.json")
+	p := &prices{domains: busy(4000), file: file}
+	ask := func(with ...string) control.ActionPrice { return p.Price(actions.Subject{Name: "web"}, with, nil) }
+	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "virtsentry-lab cost calibrate") {
+		t.Errorf("with no calibration: %+v", got)
+	}
+	calibrate(t, file)
+	few := ask("probes:all")
+	if !few.Known || few.Slowdown < 0 || few.Low > few.Slowdown || few.High < few.Slowdown || few.High <= 0 {
+		t.Errorf("calibrated: %+v", few)
+	}
+	p.domains = busy(400_000)
+	if many := ask("probes:all"); many.Slowdown <= few.Slowdown || !strings.Contains(many.Why, "far above") {
+		t.Errorf("%+v at a hundred times the rate; %+v before", many, few)
+	}
+	if got := ask("probes:nothing"); got.Known || !strings.Contains(got.Why, "probes:nothing") {
+		t.Errorf("a source that there is not: %+v", got)
+	}
+	p.domains = seen{}
+	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "rates") {
+		t.Errorf("with no unit: %+v", got)
+	}
+	p.domains = seen{err: control.ErrNoDomain}
+	if got := ask("probes:all"); got.Known || got.Why != control.ErrNoDomain.Error() {
+		t.Errorf("with no domain: %+v", got)
+	}
+	p.domains = busy(4000)
+	if err := os.WriteFile(file, []byte("this is none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.load(); !errors.Is(err, cost.ErrFormat) || !strings.Contains(err.Error(), file) {
+		t.Errorf("a damaged calibration: %v", err)
+	}
+	if got := ask("probes:all"); got.Known {
+		t.Errorf("by a damaged calibration: %+v", got)
+	}
+	calibrate(t, file)
+	if got := ask("probes:all"); got != few {
+		t.Errorf("calibrated again: %+v; want %+v", got, few)
+	}
+}
+
+// calibrate writes the calibration of what the lab's guest was observed to do.
+func calibrate(t *testing.T, file string) {
+	t.Helper()
+	f, err := os.Open("../../testdata/cost/lab.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	o, err := cost.ReadObservations(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cost.Fit(price.Scheme(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Encode(to), to.Close(), os.Chtimes(file, time.Now(), time.Now())); err != nil {
+		t.Fatal(err)
+	}
+}
