@@ -120,7 +120,8 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
-	m.PriceActions(&prices{domains: m, file: price.DefaultFile}, nil)
+	known := &prices{domains: m, file: price.DefaultFile}
+	m.PriceActions(known, known)
 	m.GuardSessions(guards)
 	manager := newManager(log)
 	m.OnTurn(manager.alive)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -25,7 +26,8 @@ type observed interface {
 	Counts(ref string, span control.CountsSpan) (control.Counts, error)
 }
 
-// prices predicts what actions cost a domain, by the host's calibration and the domain's own rates of events; it is an actions.Pricer. A calibration that is written
+// prices predicts what actions cost a domain, by the host's calibration and the domain's own rates of events; it is an actions.Pricer and an
+// actions.Appraiser. A calibration that is written
 // anew is read anew.
 type prices struct {
 	domains observed
@@ -51,29 +53,85 @@ func (p *prices) predict(d actions.Subject, with, beside []string) (cost.Predict
 	if err != nil {
 		return cost.Prediction{}, err
 	}
-	status, err := p.domains.Domain(d.UUID)
-	if err != nil {
-		return cost.Prediction{}, err
-	}
-	counts, err := p.domains.Counts(d.UUID, control.CountsSpan{From: time.Now().Add(-ratesSpan), Columns: 1})
-	if err != nil {
-		return cost.Prediction{}, err
-	}
-	if counts.Total == 0 {
-		return cost.Prediction{}, errors.New("its rates of events are not known: no whole unit of the last minutes is remembered")
-	}
-	var meter price.Meter
-	running := price.Running(status)
-	for _, source := range running {
-		meter.Observing(source)
-	}
-	meter.Report(mean(counts))
-	rates, err := meter.Rates()
+	running, rates, err := p.rates(d)
 	if err != nil {
 		return cost.Prediction{}, err
 	}
 	return calibration.Predict(rates, with, slices.Concat(running, beside)...)
 }
+
+// rates are a domain's events a second, by the units of the last minutes, and the sources that it is observed by in any case.
+func (p *prices) rates(d actions.Subject) (running []string, rates cost.Rates, err error) {
+	status, err := p.domains.Domain(d.UUID)
+	if err != nil {
+		return nil, nil, err
+	}
+	counts, err := p.domains.Counts(d.UUID, control.CountsSpan{From: time.Now().Add(-ratesSpan), Columns: 1})
+	if err != nil {
+		return nil, nil, err
+	}
+	if counts.Total == 0 {
+		return nil, nil, errors.New("its rates of events are not known: no whole unit of the last minutes is remembered")
+	}
+	var meter price.Meter
+	running = price.Running(status)
+	for _, source := range running {
+		meter.Observing(source)
+	}
+	meter.Report(mean(counts))
+	rates, err = meter.Rates()
+	return running, rates, err
+}
+
+// Appraise is actions.Appraiser's. What a guest would have done without an action, nobody can know who does not look inside; so what is measured are the events that
+// the action really meets, and the price is that of these.
+func (p *prices) Appraise(d actions.Subject, with, beside []string) actions.Gauge {
+	g := &gauge{prices: p, with: with, beside: beside}
+	g.running, g.usual, _ = p.rates(d) // where they are not known, they are estimated by what the action meets
+	for _, source := range with {
+		g.meter.Observing(source)
+	}
+	return g
+}
+
+// gauge measures one run of actions.
+type gauge struct {
+	prices                *prices
+	with, beside, running []string
+	usual                 cost.Rates // before it began
+	meter                 price.Meter
+}
+
+// Measure is actions.Gauge's.
+func (g *gauge) Measure(e actions.Evidence) control.ActionPrice {
+	g.meter.Report(control.UnitReport{Duration: e.Seconds, Counts: e.Counts})
+	predicted, err := g.predict()
+	if err != nil {
+		return control.ActionPrice{Why: err.Error()}
+	}
+	why := append([]string{"Of the events that were counted, at what each costs by the calibration."}, price.Remarks(predicted)...)
+	return control.ActionPrice{Known: true, Slowdown: predicted.Slowdown, Low: predicted.Low, High: predicted.High, Why: strings.Join(why, " ")}
+}
+
+func (g *gauge) predict() (cost.Prediction, error) {
+	calibration, err := g.prices.load()
+	if err != nil {
+		return cost.Prediction{}, err
+	}
+	met, err := g.meter.Rates()
+	if err != nil {
+		return cost.Prediction{}, err
+	}
+	rates := maps.Clone(g.usual)
+	if rates == nil {
+		rates = cost.Rates{}
+	}
+	maps.Copy(rates, met)
+	return calibration.Predict(rates, g.with, slices.Concat(g.running, g.beside)...)
+}
+
+// Close is actions.Gauge's.
+func (g *gauge) Close() {}
 
 // mean is the mean of units. Its counts are those of a thousand of them, so that what happens once in some is not lost.
 func mean(c control.Counts) control.UnitReport {

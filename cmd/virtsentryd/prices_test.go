@@ -76,6 +76,29 @@ func TestPrices(t *testing.T) {
 	}
 }
 
+// What an action is measured to cost follows from the events that it meets.
+func TestAppraisal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cost.json")
+	p := &prices{domains: busy(4000), file: file}
+	measure := func(hits uint64) control.ActionPrice {
+		g := p.Appraise(actions.Subject{Name: "web"}, []string{"probes:disk"}, nil)
+		defer g.Close()
+		return g.Measure(actions.Evidence{Seconds: 2, Counts: map[string]uint64{"virtio_blk_handle_read": hits}})
+	}
+	if got := measure(10); got.Known || !strings.Contains(got.Why, "virtsentry-lab cost calibrate") {
+		t.Errorf("with no calibration: %+v", got)
+	}
+	calibrate(t, file)
+	few, many := measure(10), measure(2_000_000)
+	if !few.Known || !many.Known || many.Slowdown <= few.Slowdown || many.High < many.Slowdown || !strings.Contains(many.Why, "counted") {
+		t.Errorf("%+v for few events; %+v for many", few, many)
+	}
+	p.domains = seen{} // nothing is known of it from before
+	if got := measure(2_000_000); !got.Known || got.Slowdown <= few.Slowdown {
+		t.Errorf("of a domain of which no unit is remembered: %+v", got)
+	}
+}
+
 // calibrate writes the calibration of what the lab's guest was observed to do.
 func calibrate(t *testing.T, file string) {
 	t.Helper()
