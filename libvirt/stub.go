@@ -163,7 +163,7 @@ func (c *Connection) RunState(uuid string) (string, error) {
 	return status.Status, nil
 }
 
-// ContinueDebugged lets a guest run on that a breakpoint or a stub has stopped (QEMU's run states debug and paused), and no other. Errors: ErrNoDomain; another one if
+// ContinueDebugged lets a guest run on that a breakpoint or a stub has stopped (QEMU's run states debug and paused, with no reason of libvirt's), and no other. Errors: ErrNoDomain; another one if
 // QEMU or libvirt refuses.
 func (c *Connection) ContinueDebugged(uuid string) error {
 	err := c.with(uuid, func(d *golibvirt.Domain) error {
@@ -171,6 +171,11 @@ func (c *Connection) ContinueDebugged(uuid string) error {
 			Status string `json:"status"`
 		}
 		if err := ask(d, &status, "query-status", nil); err != nil || status.Status != "debug" && status.Status != "paused" {
+			return err
+		}
+		// A pause of which libvirt knows the reason is somebody else's: an operator's, a snapshot's, that of a disk which failed.
+		state, why, err := d.GetState()
+		if err != nil || state == golibvirt.DOMAIN_PAUSED && golibvirt.DomainPausedReason(why) != golibvirt.DOMAIN_PAUSED_UNKNOWN {
 			return err
 		}
 		return ask(d, nil, "cont", nil)

@@ -39,25 +39,27 @@ type prices struct {
 	err         error
 }
 
-// Price is actions.Pricer's.
-func (p *prices) Price(d actions.Subject, with, beside []string) control.ActionPrice {
-	predicted, err := p.predict(d, with, beside)
-	if err != nil {
-		return control.ActionPrice{Why: err.Error()}
-	}
-	return control.ActionPrice{Known: true, Slowdown: predicted.Slowdown, Low: predicted.Low, High: predicted.High, Why: strings.Join(price.Remarks(predicted), " ")}
-}
-
-func (p *prices) predict(d actions.Subject, with, beside []string) (cost.Prediction, error) {
+// Quotes is actions.Pricer's.
+func (p *prices) Quotes(d actions.Subject) actions.Quotes {
 	calibration, err := p.load()
 	if err != nil {
-		return cost.Prediction{}, err
+		return unknown(err)
 	}
 	running, rates, err := p.rates(d)
 	if err != nil {
-		return cost.Prediction{}, err
+		return unknown(err)
 	}
-	return calibration.Predict(rates, with, slices.Concat(running, beside)...)
+	return func(with, beside []string) control.ActionPrice {
+		predicted, err := calibration.Predict(rates, with, slices.Concat(running, beside)...)
+		if err != nil {
+			return control.ActionPrice{Why: err.Error()}
+		}
+		return control.ActionPrice{Known: true, Slowdown: predicted.Slowdown, Low: predicted.Low, High: predicted.High, Why: strings.Join(price.Remarks(predicted), " ")}
+	}
+}
+
+func unknown(err error) actions.Quotes {
+	return func([]string, []string) control.ActionPrice { return control.ActionPrice{Why: err.Error()} }
 }
 
 // rates are a domain's events a second, by the units of the last minutes, and the sources that it is observed by in any case.

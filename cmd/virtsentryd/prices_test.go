@@ -36,7 +36,7 @@ func busy(mean float64) seen {
 func TestPrices(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cost.json")
 	p := &prices{domains: busy(4000), file: file}
-	ask := func(with ...string) control.ActionPrice { return p.Price(actions.Subject{Name: "web"}, with, nil) }
+	ask := func(with ...string) control.ActionPrice { return p.Quotes(actions.Subject{Name: "web"})(with, nil) }
 	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "virtsentry-lab cost calibrate") {
 		t.Errorf("with no calibration: %+v", got)
 	}

@@ -61,10 +61,13 @@ func (l Limits) free() bool { return l.Unpriced || l.Budget == nil && l.Allowanc
 
 // Pricer predicts prices. It may be used by several goroutines.
 type Pricer interface {
-	// Price says what a domain will lose of its speed by these actions, beside the ones that run already (some may be in both), and beside what it is observed by
-	// in any case. A price that is not known says why.
-	Price(d Subject, with, beside []string) control.ActionPrice
+	// Quotes looks at a domain, which may take a moment, and returns what tells prices for it.
+	Quotes(d Subject) Quotes
 }
+
+// Quotes say what a domain will lose of its speed by these actions, beside the ones that run already (some may be in both), and beside what it is observed by in any
+// case. A price that is not known says why. Telling one waits for nothing: it is done under the registry's lock, which every domain's watcher takes.
+type Quotes func(with, beside []string) control.ActionPrice
 
 // Appraiser finds out what an action really costs.
 type Appraiser interface {

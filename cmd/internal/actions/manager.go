@@ -53,12 +53,12 @@ func NewManager(h Host, p Pricer, a Appraiser, log logrus.FieldLogger) *Manager 
 // unpriced is the price where nobody knows prices.
 var unpriced = control.ActionPrice{Why: "this host was not calibrated (virtsentry cost fit)"}
 
-// Price is what actions will cost a domain, beside others.
-func (m *Manager) Price(d Subject, with, beside []string) control.ActionPrice {
+// Quotes tell what actions will cost a domain, beside others.
+func (m *Manager) Quotes(d Subject) Quotes {
 	if m.pricer == nil {
-		return unpriced
+		return func([]string, []string) control.ActionPrice { return unpriced }
 	}
-	return m.pricer.Price(d, with, beside)
+	return m.pricer.Quotes(d)
 }
 
 // Start begins an action and returns when it runs. want is how long it is to run; 0: as is usual. known says which names there are. Errors: control.ErrRefused.
@@ -66,6 +66,7 @@ func (m *Manager) Start(ctx context.Context, d Subject, names []string, want tim
 	if err := check(names, known); err != nil {
 		return control.Action{}, err
 	}
+	quotes := m.Quotes(d)
 	t := &task{stop: make(chan order, 1), done: make(chan struct{})}
 	m.mu.Lock()
 	if m.ended {
@@ -80,7 +81,7 @@ func (m *Manager) Start(ctx context.Context, d Subject, names []string, want tim
 			m.tasks.Done()
 		}
 	}()
-	a, err := m.Ask(time.Now(), d, names, want, l, func(with, beside []string) control.ActionPrice { return m.Price(d, with, beside) })
+	a, err := m.Ask(time.Now(), d, names, want, l, quotes)
 	log := m.log.WithFields(logrus.Fields{"domain": d.Name, "uuid": d.UUID, "action": a.ID, "actions": strings.Join(names, ",")})
 	if err != nil {
 		log.WithError(err).Info("an action was refused")
@@ -169,6 +170,8 @@ func (m *Manager) collect(t *task, id string, o Observation, gauge Gauge, until 
 		switch {
 		case errors.Is(err, ErrGone):
 			return order{control.EndedDomain, err.Error()}
+		case err != nil && !time.Now().Before(until): // there was little time left for it
+			return order{control.EndedTime, ""}
 		case err != nil:
 			return order{control.EndedFailed, err.Error()}
 		case over != "":

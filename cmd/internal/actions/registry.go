@@ -58,7 +58,7 @@ func (r *run) span() time.Duration {
 
 // Ask asks for an action. It is noted in any case, and with an error as refused; without one it is to be begun or refused. price may not use the registry.
 // Errors: control.ErrRefused, with the figures.
-func (r *Registry) Ask(now time.Time, d Subject, names []string, want time.Duration, l Limits, price func(with, beside []string) control.ActionPrice) (control.Action, error) {
+func (r *Registry) Ask(now time.Time, d Subject, names []string, want time.Duration, l Limits, price Quotes) (control.Action, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	names = slices.Clone(names)
@@ -75,7 +75,7 @@ func (r *Registry) Ask(now time.Time, d Subject, names []string, want time.Durat
 }
 
 // consider fills in what an action may take and cost, or says why it may not run.
-func (r *Registry) consider(now time.Time, n *run, want time.Duration, price func(with, beside []string) control.ActionPrice) error {
+func (r *Registry) consider(now time.Time, n *run, want time.Duration, price Quotes) error {
 	l := n.limits
 	if want < 0 || want > 0 && want < Shortest {
 		return fmt.Errorf("%w: %v is too short: an action takes at least %v", control.ErrRefused, want, Shortest)
@@ -111,7 +111,9 @@ func (r *Registry) consider(now time.Time, n *run, want time.Duration, price fun
 	}
 	if l.Allowance > 0 && n.Price.Known && n.Price.High > 0 {
 		left := r.left(now, n.UUID, l.Allowance)
-		length = min(length, time.Duration(float64(left)/n.Price.High).Truncate(time.Second))
+		if most := float64(left) / n.Price.High; most < float64(length) { // more than a Duration holds, where it costs next to nothing
+			length = time.Duration(most).Truncate(time.Second)
+		}
 		if length < Shortest {
 			return fmt.Errorf("%w: %s of the %v that actions may take from %s within an hour are left, and %s takes up to %s %% of its time (actions.guest_seconds_per_hour)",
 				control.ErrRefused, left.Round(100*time.Millisecond), l.Allowance, n.Name, strings.Join(n.Actions, ", "), percent(n.Price.High))
@@ -124,7 +126,7 @@ func (r *Registry) consider(now time.Time, n *run, want time.Duration, price fun
 }
 
 // afford says whether the budget allows an action beside those that run for the domain.
-func (r *Registry) afford(n *run, same []*run, price func(with, beside []string) control.ActionPrice) error {
+func (r *Registry) afford(n *run, same []*run, price Quotes) error {
 	l := n.limits
 	together := n.Price
 	if len(n.beside) > 0 {

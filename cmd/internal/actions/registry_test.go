@@ -24,7 +24,7 @@ var (
 // additive prices each action by itself, with an interval of a fifth to both sides; one that has no price is unknown.
 type additive map[string]float64
 
-func (a additive) Price(_ Subject, with, _ []string) control.ActionPrice {
+func (a additive) of(with, _ []string) control.ActionPrice {
 	p := control.ActionPrice{Known: true}
 	for _, name := range with {
 		v, ok := a[name]
@@ -37,7 +37,8 @@ func (a additive) Price(_ Subject, with, _ []string) control.ActionPrice {
 	return p
 }
 
-func (a additive) of(with, beside []string) control.ActionPrice { return a.Price(web, with, beside) }
+// Quotes is Pricer's.
+func (a additive) Quotes(Subject) Quotes { return a.of }
 
 var prices = additive{Syscalls: 0.05, KVM: 0.02, Tap: 0.001, AllProbes: 0.2, Functions: 0.09}
 

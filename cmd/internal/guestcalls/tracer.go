@@ -323,8 +323,12 @@ func (x *Tracer) stop() (time.Time, error) {
 	if err := x.stub.Interrupt(); err != nil {
 		return at, err
 	}
-	if _, err := x.stub.Wait(at.Add(halt)); err != nil {
+	s, err := x.stub.Wait(at.Add(halt))
+	if err != nil {
 		return at, fmt.Errorf("guest system calls: stop the guest: %w", err)
+	}
+	if s.Signal != gdb.SignalInterrupt && s.Signal != gdb.SignalTrap { // its disk failed, say, at the same moment
+		return at, fmt.Errorf("guest system calls: %w (signal %d)", ErrPaused, s.Signal)
 	}
 	return at, nil
 }

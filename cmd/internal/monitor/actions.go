@@ -192,11 +192,11 @@ func (m *Monitor) ActionOptions(ctx context.Context, ref string) (control.Action
 		beside = append(beside, name)
 	}
 	slices.Sort(beside)
-	why := c.obstacles(ctx, w)
+	why, quotes := c.obstacles(ctx, w), c.Quotes(d)
 	for _, name := range c.names {
 		option := control.ActionOption{Name: name, Words: c.words[name], WhyNot: why(name), Running: running[name]}
 		if option.Running == "" {
-			option.Price = c.Price(d, []string{name}, beside)
+			option.Price = quotes([]string{name}, beside)
 		}
 		o.Options = append(o.Options, option)
 	}

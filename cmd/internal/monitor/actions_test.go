@@ -334,7 +334,7 @@ func TestNoSessionForAnAction(t *testing.T) {
 		t.Errorf("%d bytes are taken", used)
 	}
 	m.PriceActions(priced{}, nil)
-	if p := m.closer.Price(actions.Subject{}, nil, nil); !p.Known {
+	if p := m.closer.Quotes(actions.Subject{})(nil, nil); !p.Known {
 		t.Errorf("%+v", p)
 	}
 	if err := m.traceable(qemu.Process{PID: 1 << 30}); err == nil {
@@ -344,8 +344,8 @@ func TestNoSessionForAnAction(t *testing.T) {
 
 type priced struct{}
 
-func (priced) Price(actions.Subject, []string, []string) control.ActionPrice {
-	return control.ActionPrice{Known: true}
+func (priced) Quotes(actions.Subject) actions.Quotes {
+	return func([]string, []string) control.ActionPrice { return control.ActionPrice{Known: true} }
 }
 
 // stub is an action of another source.

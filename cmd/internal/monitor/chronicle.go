@@ -33,14 +33,15 @@ type chronicle struct {
 type pastUnit struct {
 	control.KeptUnit // without its counts
 	counts           chunk
+	features         []string // of its counts
 	explain          []control.Variable
 	sentence         string
 }
 
-// whole is the unit with its counts, which are of these features.
-func (p *pastUnit) whole(features []string) control.KeptUnit {
+// whole is the unit with its counts.
+func (p *pastUnit) whole() control.KeptUnit {
 	u := p.KeptUnit
-	p.counts.all(func(one unit.Unit) { u.Counts = named(one.Counts, features) })
+	p.counts.all(func(one unit.Unit) { u.Counts = named(one.Counts, p.features) })
 	return u
 }
 
@@ -243,7 +244,7 @@ func (w *watcher) noteHistory(counted unit.Unit, u *control.UnitReport, code str
 	now := pastUnit{control.KeptUnit{
 		Start: u.Start, Duration: u.Duration, Lost: u.Lost, State: u.State, Reason: code, Judged: u.Judged, Anomalous: u.Anomalous,
 		Score: u.Score, PValue: u.PValue,
-	}, lone(counted), u.Explain, u.Sentence}
+	}, lone(counted), w.judge.features, u.Explain, u.Sentence}
 	c, most := &w.chronicle, w.m.cfg.History.Units
 	if forget := len(c.past) + 1 - max(1, most/beforeShare); forget > 0 {
 		c.past = slices.Delete(c.past, 0, forget)
@@ -268,7 +269,7 @@ func (w *watcher) noteHistory(counted unit.Unit, u *control.UnitReport, code str
 			a.kept += len(tell)
 			units := make([]control.KeptUnit, len(tell))
 			for i := range tell {
-				units[i] = tell[i].whole(w.judge.features)
+				units[i] = tell[i].whole()
 			}
 			w.m.history.AddUnits(a.record.ID, w.judge.counted.Version(), w.judge.features, units...)
 		}

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,4 +41,12 @@ func TestUnitLog(t *testing.T) {
 			t.Fatal("not empty")
 		}
 	})
+}
+
+// What was counted by other sources, before the domain was attached to anew, keeps its names.
+func TestPastUnitKeepsItsFeatures(t *testing.T) {
+	p := pastUnit{counts: lone(unit.Unit{Counts: []uint64{1, 0, 3}}), features: []string{"a", "b", "c"}}
+	if got, want := p.whole().Counts, map[string]uint64{"a": 1, "c": 3}; !maps.Equal(got, want) {
+		t.Errorf("counts %v; want %v", got, want)
+	}
 }
