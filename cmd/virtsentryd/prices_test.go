@@ -14,23 +14,25 @@ import (
 	"github.com/virtsentry/virtsentry/model/cost"
 )
 
-// seen is a domain as prices look at it.
-type seen struct {
+// observedAs is a domain as prices look at it.
+type observedAs struct {
 	counts control.Counts
 	err    error
 }
 
-func (s seen) Domain(string) (control.DomainStatus, error) {
+func (s observedAs) Domain(string) (control.DomainStatus, error) {
 	return control.DomainStatus{Sources: []control.Source{{Name: price.UST}}}, s.err
 }
 
-func (s seen) Counts(string, control.CountsSpan) (control.Counts, error) { return s.counts, s.err }
+func (s observedAs) Counts(string, control.CountsSpan) (control.Counts, error) {
+	return s.counts, s.err
+}
 
 // busy is a domain with so many requests of its disk in each unit.
-func busy(mean float64) seen {
+func busy(mean float64) observedAs {
 	row := control.CountsRow{Mean: mean}
 	row.Feature = "virtio_blk_handle_read"
-	return seen{counts: control.Counts{Total: 100, Rows: []control.CountsRow{row}}}
+	return observedAs{counts: control.Counts{Total: 100, Rows: []control.CountsRow{row}}}
 }
 
 func TestPrices(t *testing.T) {
@@ -52,11 +54,11 @@ func TestPrices(t *testing.T) {
 	if got := ask("probes:nothing"); got.Known || !strings.Contains(got.Why, "probes:nothing") {
 		t.Errorf("a source that there is not: %+v", got)
 	}
-	p.domains = seen{}
+	p.domains = observedAs{}
 	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "rates") {
 		t.Errorf("with no unit: %+v", got)
 	}
-	p.domains = seen{err: control.ErrNoDomain}
+	p.domains = observedAs{err: control.ErrNoDomain}
 	if got := ask("probes:all"); got.Known || got.Why != control.ErrNoDomain.Error() {
 		t.Errorf("with no domain: %+v", got)
 	}
@@ -93,7 +95,7 @@ func TestAppraisal(t *testing.T) {
 	if !few.Known || !many.Known || many.Slowdown <= few.Slowdown || many.High < many.Slowdown || !strings.Contains(many.Why, "counted") {
 		t.Errorf("%+v for few events; %+v for many", few, many)
 	}
-	p.domains = seen{} // nothing is known of it from before
+	p.domains = observedAs{} // nothing is known of it from before
 	if got := measure(2_000_000); !got.Known || got.Slowdown <= few.Slowdown {
 		t.Errorf("of a domain of which no unit is remembered: %+v", got)
 	}
