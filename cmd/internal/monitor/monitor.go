@@ -48,6 +48,7 @@ type Monitor struct {
 	tees      tees
 	sessions  sessions
 	pulse     pulse
+	begins    starts
 	turns     chan struct{} // to attach
 	hurries   chan struct{} // turns to have units collected right after their end
 	hooks     *hooks.Runner

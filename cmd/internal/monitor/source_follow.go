@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// switchTimer is how often the consumer daemon writes what the ring buffers hold.
-	switchTimer = time.Second
+	// switchTimer is how often the consumer daemon writes what the ring buffers hold: once for each unit, as each packet costs it, and who reads it, the same. So that a unit need not wait long for
+	// it, recording begins shortly after a unit's end ([starts.begin]): a timer's phase is when it was made.
+	switchTimer = unit.Width
 	// writeTime is how long after the switch timer has gone off what it has flushed is taken to be written; graceLeast and graceMost are what is added where events come later
-	// than that, until none has for calm.
+	// than that, and half of it is taken off each time that none has for calm.
 	writeTime  = 100 * time.Millisecond
 	graceLeast = 250 * time.Millisecond
 	graceMost  = 3 * time.Second
-	calm       = 10 * time.Minute
+	calm       = time.Minute
 	// sharp is how far from one another packets' ends may be that the same timer has ended.
 	sharp = 20 * time.Millisecond
 	// rotateEach is how often what is followed is archived and removed; a part that differs from domain to domain, up to a quarter, is taken off.
@@ -44,7 +45,8 @@ type following struct {
 	pid      int
 	each     time.Duration // between rotations
 
-	phase time.Duration // after a whole second of the units' time, when the switch timer goes off; that of the newest packet's end
+	began span          // recording
+	phase time.Duration // after a unit's end, when the switch timer goes off; that of the newest packet's end
 	times int           // as often that was so in a row
 	base  time.Duration // how long after a unit's end it is complete, by the timer
 	grace time.Duration // what is added, as events came late
@@ -54,16 +56,16 @@ type following struct {
 	looked   int64       // CLOCK_MONOTONIC, nanoseconds: what was written before is known
 	rotated  time.Time   // the last rotation
 	news     time.Time   // when something new was last there
-	late     time.Time   // when events last came after their unit was given out
+	late     time.Time   // when events last came after their unit was given out, or the grace was last halved
 	steady   int         // reads in a row with something new
 	wrong    bool        // a rotation is to tell what is so
 }
 
-func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int) *following {
+func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int, began span) *following {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(d.UUID))
 	return &following{
-		Follower: s.Follower(), pid: pid, base: switchTimer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
+		Follower: s.Follower(), pid: pid, began: began, base: switchTimer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
 		pulse: &m.pulse, alive: func() error { return m.sessions.check(s.Name()) }, recorded: func() bool { return m.tees.wants(d.UUID) },
 	}
 }
@@ -171,15 +173,17 @@ func (f *following) rest(c *unit.Cutter, chunk string) error {
 // lag is how long after a unit's end it is taken for complete.
 func (f *following) lag() time.Duration { return f.base + f.grace }
 
-// tick learns from the end of a packet, in the units' time, when the switch timer goes off. Packets that end because a sub-buffer is full end at any time.
+// tick learns from the end of a packet, in the units' time, when the switch timer goes off: as recording began, or, of a process that has registered later, as then. Packets
+// that end because a sub-buffer is full end at any time.
 func (f *following) tick(end int64) {
-	phase := (time.Duration(end)%switchTimer + switchTimer) % switchTimer // the traced process may write any time
+	phase := afterUnit(end)
 	apart := (phase - f.phase).Abs()
 	if apart = min(apart, switchTimer-apart); apart > sharp {
 		f.phase, f.times = phase, 0
-		return
+	} else {
+		f.times++
 	}
-	if f.times++; f.times < 3 {
+	if f.times < 3 && (phase < f.began.from || phase > f.began.to+sharp) {
 		return
 	}
 	if f.base = f.phase + writeTime; f.phase < sharp { // it may go off just before a unit's end
@@ -192,8 +196,10 @@ func (f *following) punctual(late uint64) {
 	switch {
 	case late > 0:
 		f.grace, f.late = min(max(2*f.grace, graceLeast), graceMost), time.Now()
-	case time.Since(f.late) > calm:
-		f.grace = 0
+	case f.grace > 0 && time.Since(f.late) > calm:
+		if f.grace, f.late = f.grace/2, time.Now(); f.grace < graceLeast {
+			f.grace = 0
+		}
 	}
 }
 
@@ -233,6 +239,46 @@ func (s *ustSource) followed() (b batch, err error) {
 	s.follow.punctual(b.late)
 	b.units = s.cutter.Advance(s.clock.NS(uint64(settled)))
 	return b, err
+}
+
+// starts begins recordings one after the other, so that each is followed by a switch timer that goes off soon after a unit's end. The zero value is ready; it may be used
+// by several goroutines.
+type starts struct{ mu sync.Mutex }
+
+// startFirst and startLast are how long after a unit's end a recording may begin: not so soon that its timer might go off before the end, and soon enough that a unit is given
+// out well before the next one ends.
+const (
+	startFirst = 50 * time.Millisecond
+	startLast  = 850 * time.Millisecond
+)
+
+// begin calls start at such a time, and waits for it. It returns when that was.
+func (s *starts) begin(start func() error) (span, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	time.Sleep(untilStart(time.Now()))
+	from := time.Now()
+	err := start()
+	return span{afterUnit(from.UnixNano()), afterUnit(from.UnixNano()) + time.Since(from)}, err
+}
+
+// span is from when to when something happened, after a unit's end.
+type span struct{ from, to time.Duration }
+
+// afterUnit is how long after a unit's end a time is, in nanoseconds. The traced process may have written any.
+func afterUnit(t int64) time.Duration {
+	return (time.Duration(t)%unit.Width + unit.Width) % unit.Width
+}
+
+// untilStart is how long a recording waits at a time before it begins.
+func untilStart(t time.Time) time.Duration {
+	switch after := afterUnit(t.UnixNano()); {
+	case after < startFirst:
+		return startFirst - after
+	case after > startLast:
+		return unit.Width + startFirst - after
+	}
+	return 0
 }
 
 // sessionsFresh is how old what is known of the session daemon's sessions may be.

@@ -2,8 +2,12 @@ package monitor
 
 import (
 	"errors"
+	"io"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
 // Silence after reads that all had something new is not taken for the process's own, once; after silence that was its own it is.
@@ -60,9 +64,15 @@ func TestLag(t *testing.T) {
 	if f.grace != graceMost {
 		t.Error("the grace ends at once")
 	}
-	f.late = time.Now().Add(-2 * calm)
-	if f.punctual(0); f.grace != 0 {
-		t.Errorf("grace %v after a long time", f.grace)
+	for want := graceMost / 2; f.grace > 0; want /= 2 {
+		f.late = time.Now().Add(-2 * calm)
+		f.punctual(0)
+		if want < graceLeast {
+			want = 0
+		}
+		if f.grace != want {
+			t.Fatalf("grace %v after a long time, want %v", f.grace, want)
+		}
 	}
 	for range 8 {
 		f.tick(-int64(time.Hour) - 1)
@@ -78,9 +88,52 @@ func TestLag(t *testing.T) {
 		t.Errorf("lag %v with a timer at the unit's end", f.lag())
 	}
 	for i := range 8 {
-		f.tick(second + int64(2*i)*int64(time.Second) + int64(995*time.Millisecond) + int64(i%2)*int64(10*time.Millisecond))
+		f.tick(second + int64(2*i)*int64(time.Second) + int64(1995*time.Millisecond) + int64(i%2)*int64(10*time.Millisecond))
 	}
 	if f.lag() < switchTimer {
 		t.Errorf("lag %v with a timer around the unit's end", f.lag())
 	}
+}
+
+// A packet that ends as recording began tells the timer's phase at once; one that ends at another time does not.
+func TestLagAtOnce(t *testing.T) {
+	f := &following{base: switchTimer + writeTime, began: span{400 * time.Millisecond, 470 * time.Millisecond}}
+	f.tick(int64(time.Second))
+	if want := switchTimer + writeTime; f.lag() != want {
+		t.Errorf("lag %v after a packet of any time, want %v", f.lag(), want)
+	}
+	f.tick(int64(450 * time.Millisecond))
+	if want := 450*time.Millisecond + writeTime; f.lag() != want {
+		t.Errorf("lag %v, want %v", f.lag(), want)
+	}
+}
+
+// Recordings begin one after the other, each within the time after a unit's end that is meant for it.
+func TestStarts(t *testing.T) {
+	for _, tt := range []struct{ after, want time.Duration }{
+		{0, startFirst}, {startFirst, 0}, {startLast, 0}, {startLast + 1, unit.Width + startFirst - startLast - 1}, {unit.Width - 1, startFirst + 1},
+	} {
+		if got := untilStart(time.Unix(1_700_000_000, int64(tt.after))); got != tt.want {
+			t.Errorf("%v after a unit's end: waits %v, want %v", tt.after, got, tt.want)
+		}
+	}
+	var s starts
+	var all sync.WaitGroup
+	running := 0
+	for range 3 {
+		all.Go(func() {
+			began, err := s.begin(func() error {
+				running++
+				defer func() { running-- }()
+				if running != 1 {
+					t.Errorf("%d begin at once", running)
+				}
+				return io.EOF
+			})
+			if !errors.Is(err, io.EOF) || began.from < startFirst || began.to < began.from {
+				t.Errorf("began %v to %v, %v", began.from, began.to, err)
+			}
+		})
+	}
+	all.Wait()
 }
