@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/virtsentry/virtsentry/lttng/ctf"
+	"github.com/virtsentry/virtsentry/lttng/internal/plainfile"
 )
 
 // ErrNothingToFollow says that a session's present chunk has no trace whose metadata is there already, or more than one.
@@ -39,6 +40,8 @@ type Follower struct {
 	flushed uint64
 	written time.Time
 	unfreed map[string]ctf.Part // parts that were read and whose storage is not given back yet
+	beside  listing             // of the directory that the trace is in
+	data    listing             // of its data files
 }
 
 // Follower returns a follower that has nothing to follow before its first Begin.
@@ -47,6 +50,7 @@ func (s *Session) Follower() *Follower { return &Follower{session: s} }
 // Begin begins to follow the chunk that a rotation has begun. Errors: ErrNothingToFollow: it may have after the next rotation.
 func (f *Follower) Begin() error {
 	f.dir, f.read, f.indexes, f.written, f.unfreed = "", map[string]int64{}, map[string]int64{}, time.Time{}, map[string]ctf.Part{}
+	f.beside, f.data = listing{}, listing{}
 	entries, err := os.ReadDir(f.session.cfg.Output)
 	if err != nil {
 		return fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
@@ -83,16 +87,51 @@ func (f *Follower) Following() bool { return f.dir != "" }
 
 // Alone says whether the trace that is followed is still the only one beside it: no other process has been recorded since Begin.
 func (f *Follower) Alone() (bool, error) {
-	d, err := os.Open(filepath.Dir(f.dir))
-	if err != nil {
-		return false, fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
-	}
-	defer func() { _ = d.Close() }()
-	names, err := d.Readdirnames(2)
+	names, err := f.beside.list(filepath.Dir(f.dir), func(string, fs.FileMode) bool { return true })
 	if err != nil {
 		return false, fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
 	}
 	return len(names) == 1 && names[0] == filepath.Base(f.dir), nil
+}
+
+// listing is a directory's entries, which are read again only when one has come or gone. The zero value knows of none.
+type listing struct {
+	names []string
+	when  time.Time // the directory was changed last; zero: another change may have the same time
+}
+
+// ripe is how old a change of a directory must be that a later one is sure to have another time: file systems tell the time by the kernel's tick.
+const ripe = time.Second
+
+// list returns those names of a directory that are wanted, in lexical order.
+func (l *listing) list(dir string, wanted func(name string, kind fs.FileMode) bool) ([]string, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !l.when.IsZero() && info.ModTime().Equal(l.when) {
+		return l.names, nil
+	}
+	looked := time.Now()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	l.names, l.when = nil, time.Time{}
+	for _, e := range entries {
+		if wanted(e.Name(), e.Type()) {
+			l.names = append(l.names, e.Name())
+		}
+	}
+	if looked.Sub(info.ModTime()) > ripe {
+		l.when = info.ModTime()
+	}
+	return l.names, nil
+}
+
+// isData says whether a file of a trace's directory is one with data.
+func isData(name string, kind fs.FileMode) bool {
+	return kind.IsRegular() && name != "metadata" && !strings.HasPrefix(name, ".")
 }
 
 // End forgets what is followed.
@@ -101,17 +140,13 @@ func (f *Follower) End() { f.dir = "" }
 // New returns the trace's directory and what was written to its data files since the last call. Empty: nothing. Each part is given out once, and is to be
 // read before [Follower.Free]. Errors: a data file or its index is not as the consumer daemon writes it.
 func (f *Follower) New() (dir string, parts map[string]ctf.Part, err error) {
-	files, err := os.ReadDir(f.dir)
+	files, err := f.data.list(f.dir, isData)
 	if err != nil {
 		return "", nil, fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
 	}
 	parts = map[string]ctf.Part{}
 	indexes, flushed, wrote := map[string]int64{}, f.flushed, f.written
-	for _, e := range files {
-		name := e.Name()
-		if !e.Type().IsRegular() || name == "metadata" || strings.HasPrefix(name, ".") {
-			continue
-		}
+	for _, name := range files {
 		index := filepath.Join(f.dir, "index", name+".idx")
 		info, err := os.Stat(index)
 		if err != nil {
@@ -124,9 +159,9 @@ func (f *Follower) New() (dir string, parts map[string]ctf.Part, err error) {
 		if at := info.ModTime(); at.After(wrote) {
 			wrote = at
 		}
-		end, at, err := indexed(index)
+		end, at, err := indexed(index, info.Size())
 		if err == nil {
-			err = written(e, end)
+			err = written(filepath.Join(f.dir, name), end)
 		}
 		if err != nil {
 			return "", nil, fmt.Errorf("lttng: session %s: %w", f.session.cfg.Name, err)
@@ -147,10 +182,10 @@ func (f *Follower) New() (dir string, parts map[string]ctf.Part, err error) {
 
 // written checks that a data file has what its index lists: the sizes of packets come from the process that is traced. Were one that is too large believed, what
 // is written up to there would not be read by anybody.
-func written(file fs.DirEntry, end int64) error {
-	info, err := file.Info()
+func written(file string, end int64) error {
+	info, err := os.Lstat(file)
 	if err == nil && end > info.Size() {
-		err = fmt.Errorf("%s has %d bytes; its index lists packets up to byte %d", file.Name(), info.Size(), end)
+		err = fmt.Errorf("%s has %d bytes; its index lists packets up to byte %d", filepath.Base(file), info.Size(), end)
 	}
 	return err
 }
@@ -177,7 +212,7 @@ func (f *Follower) Rest(chunk string) (dir string, parts map[string]ctf.Part, er
 	parts = map[string]ctf.Part{}
 	for _, e := range files {
 		name := e.Name()
-		if !e.Type().IsRegular() || name == "metadata" || strings.HasPrefix(name, ".") {
+		if !isData(name, e.Type()) {
 			continue
 		}
 		info, err := e.Info()
@@ -213,7 +248,7 @@ func (f *Follower) Free(dir string, parts map[string]ctf.Part) error {
 }
 
 func punch(file string, part ctf.Part) error {
-	d, err := os.OpenFile(file, os.O_WRONLY, 0)
+	d, err := plainfile.Open(file, os.O_WRONLY)
 	if err != nil {
 		return err
 	}
@@ -237,18 +272,14 @@ const (
 	indexEntryMost  = 4096
 )
 
-// indexed returns the offset in the data file up to which its index lists packets, and when the last one ends.
-func indexed(file string) (to int64, end uint64, err error) {
-	f, err := os.Open(file)
+// indexed returns the offset in the data file up to which its index, a file of a size, lists packets, and when the last one ends.
+func indexed(file string, size int64) (to int64, end uint64, err error) {
+	f, err := plainfile.Open(file, os.O_RDONLY)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, 0, err
-	}
-	if to, end, err = lastIndexed(f, info.Size()); err != nil {
+	if to, end, err = lastIndexed(f, size); err != nil {
 		return 0, 0, fmt.Errorf("%s: %w", file, err)
 	}
 	return to, end, nil

@@ -2,6 +2,8 @@ package lttng
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,7 +62,7 @@ func TestIndexed(t *testing.T) {
 	} {
 		file := filepath.Join(t.TempDir(), "x.idx")
 		write(t, file, c.data)
-		got, at, err := indexed(file)
+		got, at, err := indexed(file, int64(len(c.data)))
 		if got != c.want || (err == nil) != c.ok || (at > 0) != (c.want > 0) {
 			t.Errorf("%s: %d, %v; want %d, no error: %v", c.name, got, err, c.want, c.ok)
 		}
@@ -167,5 +169,45 @@ func TestFollower(t *testing.T) {
 	write(t, filepath.Join(chunk, "ust", "pid", "other-7-1", "metadata"), []byte("x"))
 	if _, _, err := f.Rest(chunk); err == nil {
 		t.Error("a second trace in the chunk")
+	}
+}
+
+// A directory is read again when something was added, also at once after it was read.
+func TestListing(t *testing.T) {
+	dir := t.TempDir()
+	var l listing
+	want := []string(nil)
+	add := func(name string) {
+		t.Helper()
+		write(t, filepath.Join(dir, name), nil)
+		if isData(name, 0) {
+			want = append(want, name)
+		}
+	}
+	check := func() {
+		t.Helper()
+		got, err := l.list(dir, isData)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v %s", err, diff)
+		}
+	}
+	check()
+	for _, name := range []string{"a_0", "metadata", ".hidden", "a_1", "a_2"} {
+		add(name)
+		check()
+	}
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(dir, old, old); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	check()
+	if !l.when.Equal(old) {
+		t.Errorf("it would be read again: %v, want %v", l.when, old)
+	}
+	add("a_3")
+	check()
+	if _, err := l.list(filepath.Join(dir, "none"), isData); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no such directory: %v", err)
 	}
 }

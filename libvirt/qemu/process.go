@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Roots of the two trees in which a domain's process is looked up.
@@ -97,6 +99,27 @@ func (p Processes) Alive(q Process) bool {
 		return !errors.Is(err, ErrNoProcess)
 	}
 	return start == q.Start
+}
+
+// Watch is Alive for who asks often: one system call, where /proc/PID/stat is several, and has the kernel add up all threads' times. Call end in the end.
+func (p Processes) Watch(q Process) (alive func() bool, end func()) {
+	alive, end = func() bool { return p.Alive(q) }, func() {}
+	if p.ProcDir != DefaultProcDir {
+		return alive, end
+	}
+	fd, err := unix.PidfdOpen(q.PID, 0)
+	if err != nil {
+		return alive, end
+	}
+	if !p.Alive(q) { // it may be another one's by now
+		return func() bool { return false }, func() { _ = unix.Close(fd) }
+	}
+	return func() bool {
+		// It is readable once the process has terminated, waited for or not: pidfd_open(2).
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a file descriptor
+		n, err := unix.Poll(ready, 0)
+		return err != nil || n == 0
+	}, func() { _ = unix.Close(fd) }
 }
 
 // ticks of the clock in a second, in which proc(5) counts: USER_HZ, which is 100 on every Linux that user space sees.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -237,5 +238,42 @@ func TestAliveUnknown(t *testing.T) {
 	}
 	if !p.Alive(Process{PID: 4321, Start: 500}) {
 		t.Error("a process whose stat cannot be read has ended")
+	}
+}
+
+// A process that is watched is there until it has ended, whether it was waited for or not; another one of its PID is not there.
+func TestWatch(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	p := Processes{ProcDir: DefaultProcDir}
+	start, err := p.startTime(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, end := p.Watch(Process{PID: cmd.Process.Pid, Start: start + 1})
+	defer end()
+	if other() {
+		t.Error("a process of another start time is there")
+	}
+	alive, end := p.Watch(Process{PID: cmd.Process.Pid, Start: start})
+	defer end()
+	if !alive() {
+		t.Error("it has ended")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is still there after it was killed")
+		}
+	}
+	gone, end := p.Watch(Process{PID: cmd.Process.Pid, Start: start})
+	defer end()
+	if gone() {
+		t.Error("a zombie is there")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/virtsentry/virtsentry/lttng/internal/plainfile"
 )
 
 const (
@@ -155,7 +157,7 @@ func (r *Reader) openNext() bool {
 			return false
 		}
 		r.path, r.files = r.files[0], r.files[1:]
-		f, err := os.Open(r.path)
+		f, err := plainfile.Open(r.path, os.O_RDONLY)
 		if err != nil {
 			r.err = fmt.Errorf("read stream: %w", err)
 			return false
@@ -247,6 +249,13 @@ func (r *Reader) NextPacket() bool {
 	r.clock = p.Class.Clock
 	r.tallies = len(p.Class.quick) > 0 && r.clock != nil && r.clock.Frequency == nsPerSecond && r.clock.offsetNS >= 0
 	return true
+}
+
+// again goes back to before the first packet, whose header alone was read.
+func (r *Reader) again(files []string) *Reader {
+	r.files, r.next = files[1:], r.Packet.Offset
+	r.win.buf, r.win.end, r.Packet = nil, 0, Packet{} // Next has nothing before NextPacket
+	return r
 }
 
 // nextHead moves on to the next packet and reads its header and context only.

@@ -38,7 +38,8 @@ type Stream struct {
 	Files       []string // in the order of their packets
 	First       Packet   // the first packet's header and what is known of its context; Context itself is left out
 
-	trace *Trace
+	trace  *Trace
+	looked *Reader // which has looked at the first packet's header; nil: there is none, or Reader has returned it
 }
 
 // FindTraces returns the directories at or below root that hold a metadata file, in
@@ -108,7 +109,8 @@ func InFile(err error, path string) error {
 // repeat it.
 func OpenWith(dir string, md *Metadata) (*Trace, error) { return OpenParts(dir, md, nil) }
 
-// OpenParts is OpenWith for some parts of data files, by their names in dir; of other files nothing is read. nil: all of all.
+// OpenParts is OpenWith for some parts of data files, by their names in dir; of other files nothing is read. nil: all of all. Of parts, files are open until they are
+// read, or the trace is closed.
 func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) {
 	names, err := dataFiles(dir, parts)
 	if err != nil {
@@ -119,6 +121,9 @@ func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) 
 	for _, name := range names {
 		s, err := t.peek(filepath.Join(dir, name))
 		if err != nil {
+			for _, s := range found {
+				s.close()
+			}
 			return nil, err
 		}
 		if s != nil {
@@ -133,6 +138,7 @@ func OpenParts(dir string, md *Metadata, parts map[string]Part) (*Trace, error) 
 		if n := len(t.Streams) - 1; n >= 0 && s.HasInstance && t.Streams[n].HasInstance &&
 			t.Streams[n].Class == s.Class && t.Streams[n].Instance == s.Instance {
 			t.Streams[n].Files = append(t.Streams[n].Files, s.Files...)
+			s.close()
 			continue
 		}
 		t.Streams = append(t.Streams, s)
@@ -158,16 +164,24 @@ func dataFiles(dir string, parts map[string]Part) ([]string, error) {
 	return names, nil
 }
 
-// peek reads the first packet's header and context; nil for an empty file.
+// peek reads the first packet's header and context; nil for an empty file. Of a part of a file, which is little, it reads all at once, and keeps it for the stream's reader.
 func (t *Trace) peek(path string) (*Stream, error) {
-	r := newReader(t, []string{path}, peekSize)
-	defer r.Close()
+	block := peekSize
+	if t.parts != nil {
+		block = readSize
+	}
+	r := newReader(t, []string{path}, block)
 	if !r.nextHead() {
-		return nil, r.Err()
+		return nil, errors.Join(r.Err(), r.Close())
 	}
 	first := r.Packet
 	first.Context = Value{} // which the reader takes along
-	return &Stream{Class: first.Class, Instance: first.Instance, HasInstance: first.HasInstance, Files: []string{path}, First: first, trace: t}, nil
+	s := &Stream{Class: first.Class, Instance: first.Instance, HasInstance: first.HasInstance, Files: []string{path}, First: first, trace: t}
+	if t.parts == nil {
+		return s, r.Close()
+	}
+	s.looked = r
+	return s, nil
 }
 
 // Span returns the begin of the earliest first packet of all streams in nanoseconds
@@ -186,4 +200,24 @@ func (t *Trace) Span() (begin int64, ok bool) {
 func (s *Stream) Trace() *Trace { return s.trace }
 
 // Reader returns a reader at the stream's begin. Close it after use.
-func (s *Stream) Reader() *Reader { return newReader(s.trace, s.Files, readSize) }
+func (s *Stream) Reader() *Reader {
+	if r := s.looked; r != nil {
+		s.looked = nil
+		return r.again(s.Files)
+	}
+	return newReader(s.trace, s.Files, readSize)
+}
+
+// Close closes the files that are open of parts that nobody has read.
+func (t *Trace) Close() {
+	for _, s := range t.Streams {
+		s.close()
+	}
+}
+
+func (s *Stream) close() {
+	if s.looked != nil {
+		_ = s.looked.Close()
+		s.looked = nil
+	}
+}

@@ -197,6 +197,7 @@ func (c *Cutter) readParts(dir string, parts map[string]ctf.Part) error {
 		c.growing = metadataFile{}
 		t, err := c.openTrace(dir, parts)
 		if err == nil {
+			defer t.Close()
 			c.growing = file
 			err = c.count(t)
 		}
@@ -207,6 +208,7 @@ func (c *Cutter) readParts(dir string, parts map[string]ctf.Part) error {
 	if err != nil {
 		return err
 	}
+	defer t.Close()
 	return c.count(opened{t, p.columns, p.plans, p.tally})
 }
 

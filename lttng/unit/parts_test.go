@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/ctf"
 )
 
@@ -65,6 +66,47 @@ func TestReadParts(t *testing.T) {
 				got[i].Duration = want.Units[i].Duration
 			}
 		}
+		if diff := cmp.Diff(want.Units, got); diff != "" {
+			t.Errorf("%s: (-whole +parts):\n%s", name, diff)
+		}
+	}
+}
+
+// Also a feature set that looks at the order of events finds them, in files that are each read as one part.
+func TestReadPartsInOrder(t *testing.T) {
+	set, err := catalogue.Load(catalogue.DefaultSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lossy", "boot"} {
+		dirs, err := ctf.FindTraces(filepath.Join(fixtures, name))
+		if err != nil || len(dirs) != 1 {
+			t.Fatalf("%v, %v", dirs, err)
+		}
+		want, err := Cut(dirs[0], catalogue.DefaultSet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(dirs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := map[string]ctf.Part{}
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Name() != "metadata" && info.Mode().IsRegular() {
+				parts[e.Name()] = ctf.Part{To: info.Size()}
+			}
+		}
+		c := NewSetCutter(set)
+		c.Begin(want.Units[0].Start)
+		if err := c.ReadParts(dirs[0], parts); err != nil {
+			t.Fatal(err)
+		}
+		got := c.End(want.Units[len(want.Units)-1].Start + want.Units[len(want.Units)-1].Duration)
 		if diff := cmp.Diff(want.Units, got); diff != "" {
 			t.Errorf("%s: (-whole +parts):\n%s", name, diff)
 		}

@@ -170,9 +170,11 @@ func (w *watcher) complain(err error, what string) {
 
 // loop collects after the end of each unit until ctx ends, the process is gone, or the domain is not to be watched.
 func (w *watcher) loop(ctx context.Context) {
+	alive, end := w.m.processes.Watch(w.proc)
+	defer end()
 	for w.sleep(ctx, w.untilCollect(), nil) && w.settings.Watch {
 		w.collect()
-		if !w.m.processes.Alive(w.proc) {
+		if !alive() {
 			w.log.Info("its QEMU has ended")
 			return
 		}

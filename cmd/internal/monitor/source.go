@@ -414,14 +414,21 @@ func (s *ustSource) close(context.Context) error {
 	return s.session.Destroy()
 }
 
-// monotonic reads the clock that LTTng-UST stamps events with.
-func monotonic() uint64 {
+// monotonicBase is a time of CLOCK_MONOTONIC, and of Go's clock, which is that less an offset, and is read without a system call.
+var monotonicBase = func() (base struct {
+	clock uint64
+	local time.Time
+}) {
 	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0 // cannot fail on Linux, clock_gettime(2)
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err == nil { // it cannot fail on Linux, clock_gettime(2)
+		base.clock = uint64(t.Nano())
 	}
-	return uint64(t.Nano())
-}
+	base.local = time.Now()
+	return base
+}()
+
+// monotonic reads the clock that LTTng-UST stamps events with.
+func monotonic() uint64 { return monotonicBase.clock + uint64(time.Since(monotonicBase.local)) }
 
 // now reads CLOCK_MONOTONIC, nanoseconds.
 func now() int64 { return int64(monotonic()) }
