@@ -26,7 +26,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Long: `bench measures what virtsentry costs its host and its guests. Each benchmark keeps what it found in a file, and "bench page"
 writes the tables of lttng/BENCHMARKS.md and model/BENCHMARKS.md from these. Nothing else should run on the host meanwhile.`,
 	}
-	cmd.AddCommand(a.benchAlarm(), benchTransport(), a.benchScale(), benchScaleDaemon(), benchPage())
+	cmd.AddCommand(a.benchAlarm(), benchTransport(), a.benchScale(), benchPage())
 	cmd.AddCommand(a.benchImpact(), a.benchUnits(), benchReadAll(), benchDecode())
 	cmd.AddCommand(benchTrain(), benchScore())
 	return cmd

@@ -117,11 +117,3 @@ func scaleFile(results, part string, short bool) (bench.File[bench.Scale], error
 	file.Result = old.Result
 	return file, nil
 }
-
-// benchScaleDaemon is the daemon's part of `bench scale`, in a process of its own.
-func benchScaleDaemon() *cobra.Command {
-	return &cobra.Command{
-		Use: bench.DaemonCommand + " DIR", Hidden: true, Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return bench.DaemonMain(c.Context(), args[0]) },
-	}
-}

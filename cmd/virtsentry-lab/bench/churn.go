@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 	"github.com/virtsentry/virtsentry/lttng"
 )
 
@@ -108,7 +109,7 @@ func (h *host) churn(ctx context.Context, n int, report func(string)) (hastily i
 // attachedAll waits until the domains that run are attached to, and no others.
 func (h *host) attachedAll(ctx context.Context) error {
 	n := len(h.generator.players)
-	return h.daemon.until(ctx, attachLimit, "attached", func(s daemonStatus) bool { return s.Attached == n && s.Domains == n })
+	return h.daemon.until(ctx, attachLimit, "attached", func(s standin.Status) bool { return s.Attached == n && s.Domains == n })
 }
 
 // churnTake counts what there is, when it does not change any more.

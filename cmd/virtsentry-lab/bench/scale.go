@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
@@ -89,6 +90,10 @@ func RunPlayers(ctx context.Context, cfg ScaleConfig) (points []ScalePoint, err 
 	if err != nil {
 		return nil, err
 	}
+	standIn, err := buildStandIn(ctx, cfg.Checkout, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
 	runDir := filepath.Join(cfg.Dir, "libvirt")
 	if err := os.MkdirAll(filepath.Join(runDir, "qemu"), 0o755); err != nil {
 		return nil, err
@@ -98,7 +103,7 @@ func RunPlayers(ctx context.Context, cfg ScaleConfig) (points []ScalePoint, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.end()) }()
-	h := &host{cfg: cfg, tracer: t, generator: &generator{binary: binary, runDir: runDir}}
+	h := &host{cfg: cfg, standIn: standIn, tracer: t, generator: &generator{binary: binary, runDir: runDir}}
 	defer func() { err = errors.Join(err, h.generator.end()) }()
 	if err := h.learn(ctx); err != nil {
 		return nil, err
@@ -116,6 +121,7 @@ func RunPlayers(ctx context.Context, cfg ScaleConfig) (points []ScalePoint, err 
 // host is what runs on the host that is played.
 type host struct {
 	cfg       ScaleConfig
+	standIn   string // the daemon's program
 	tracer    *tracer
 	generator *generator
 	daemon    *daemonProcess
@@ -123,7 +129,7 @@ type host struct {
 
 // begin starts the daemon with so many domains, which start one after the other, as on a host that boots.
 func (h *host) begin(ctx context.Context, n int, load string) (err error) {
-	if h.daemon, err = startDaemon(h.cfg.Dir); err != nil {
+	if h.daemon, err = startDaemon(h.standIn, h.cfg.Dir); err != nil {
 		return err
 	}
 	g := h.generator
@@ -137,7 +143,7 @@ func (h *host) begin(ctx context.Context, n int, load string) (err error) {
 				return err
 			}
 		}
-		if err := h.daemon.until(ctx, attachLimit, "attached", func(s daemonStatus) bool { return s.Attached == len(g.players) }); err != nil {
+		if err := h.daemon.until(ctx, attachLimit, "attached", func(s standin.Status) bool { return s.Attached == len(g.players) }); err != nil {
 			return err
 		}
 	}
@@ -174,7 +180,7 @@ func (h *host) learn(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return h.daemon.until(ctx, learnLimit, "learnt", func(s daemonStatus) bool { return s.Profiles >= n })
+	return h.daemon.until(ctx, learnLimit, "learnt", func(s standin.Status) bool { return s.Profiles >= n })
 }
 
 // step measures one number of domains and load.
@@ -185,7 +191,7 @@ func (h *host) step(ctx context.Context, s ScaleStep) (points []ScalePoint, err 
 	if err != nil {
 		return nil, err
 	}
-	if err := h.daemon.until(ctx, attachLimit, "judged", func(d daemonStatus) bool { return d.Judged == s.Domains }); err != nil {
+	if err := h.daemon.until(ctx, attachLimit, "judged", func(d standin.Status) bool { return d.Judged == s.Domains }); err != nil {
 		return nil, err
 	}
 	if err := sleep(ctx, h.cfg.Warm); err != nil {
@@ -243,8 +249,8 @@ func (h *host) measure(ctx context.Context, length time.Duration, load string, c
 	if err != nil {
 		return p, err
 	}
-	var status daemonStatus
-	m := measurement{alive: map[string]bool{}, usage: h.usage, take: func() (list []verdict, err error) {
+	var status standin.Status
+	m := measurement{alive: map[string]bool{}, usage: h.usage, take: func() (list []standin.Verdict, err error) {
 		status, err = h.daemon.tell("status") // with which it writes what it had not written yet
 		return h.daemon.take(), err
 	}}

@@ -9,25 +9,38 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 )
 
-// daemonProcess is RunDaemon in a process of its own. One goroutine uses it.
+// daemonProcess is the stand-in for the daemon. One goroutine uses it.
 type daemonProcess struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	answers chan daemonStatus // closed when the process has ended
+	answers chan standin.Status // closed when the process has ended
 
 	mu       sync.Mutex // guards verdicts
-	verdicts []verdict
+	verdicts []standin.Verdict
 }
 
-// startDaemon starts the hidden command that calls DaemonMain.
-func startDaemon(dir string) (*daemonProcess, error) {
-	d := &daemonProcess{cmd: exec.Command("/proc/self/exe", "bench", DaemonCommand, dir), answers: make(chan daemonStatus, 1)}
+// buildStandIn builds the stand-in from the project's checkout into dir. Of this very program it would have all the pages in its memory that the lab needs, and the daemon does not.
+func buildStandIn(ctx context.Context, checkout, dir string) (string, error) {
+	binary := filepath.Join(dir, "standin")
+	cmd := exec.CommandContext(ctx, filepath.Join(checkout, "packaging", "go"), "build", "-C", checkout, "-o", binary, "./cmd/virtsentry-lab/standin")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the daemon's stand-in (run it at the top of the project's checkout, after make deps): %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return binary, nil
+}
+
+// startDaemon starts the stand-in, whose files are in dir.
+func startDaemon(binary, dir string) (*daemonProcess, error) {
+	d := &daemonProcess{cmd: exec.Command(binary, dir), answers: make(chan standin.Status, 1)}
 	d.cmd.Stderr = os.Stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which ends it
 	var err error
@@ -45,23 +58,20 @@ func startDaemon(dir string) (*daemonProcess, error) {
 	return d, nil
 }
 
-// DaemonCommand is the hidden command below `bench` that calls DaemonMain.
-const DaemonCommand = "scale-daemon"
-
 func (d *daemonProcess) read(out io.Reader) {
 	defer close(d.answers)
 	for s := bufio.NewScanner(out); s.Scan(); {
 		line := s.Text()
 		if strings.HasPrefix(line, "u ") {
-			var v verdict
-			if _, err := fmt.Sscanf(line+"\n", verdictForm, &v.UUID, &v.Start, &v.Duration, &v.Lost, &v.Judged, &v.After); err == nil {
+			var v standin.Verdict
+			if _, err := fmt.Sscanf(line+"\n", standin.Form, &v.UUID, &v.Start, &v.Duration, &v.Lost, &v.Judged, &v.After); err == nil {
 				d.mu.Lock()
 				d.verdicts = append(d.verdicts, v)
 				d.mu.Unlock()
 			}
 			continue
 		}
-		var a daemonStatus
+		var a standin.Status
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			a.Error = err.Error()
 		}
@@ -73,10 +83,10 @@ func (d *daemonProcess) read(out io.Reader) {
 const daemonPatience = time.Minute
 
 // tell gives the daemon a command and returns its answer.
-func (d *daemonProcess) tell(format string, args ...any) (daemonStatus, error) {
+func (d *daemonProcess) tell(format string, args ...any) (standin.Status, error) {
 	line := fmt.Sprintf(format, args...)
 	if _, err := io.WriteString(d.in, line+"\n"); err != nil {
-		return daemonStatus{}, fmt.Errorf("the daemon: %s: %w", line, err)
+		return standin.Status{}, fmt.Errorf("the daemon: %s: %w", line, err)
 	}
 	select {
 	case a, ok := <-d.answers:
@@ -88,12 +98,12 @@ func (d *daemonProcess) tell(format string, args ...any) (daemonStatus, error) {
 		}
 		return a, nil
 	case <-time.After(daemonPatience):
-		return daemonStatus{}, fmt.Errorf("the daemon: %s: no answer", line)
+		return standin.Status{}, fmt.Errorf("the daemon: %s: no answer", line)
 	}
 }
 
 // until waits until its status is as wanted.
-func (d *daemonProcess) until(ctx context.Context, limit time.Duration, what string, f func(daemonStatus) bool) error {
+func (d *daemonProcess) until(ctx context.Context, limit time.Duration, what string, f func(standin.Status) bool) error {
 	for end := time.Now().Add(limit); ; {
 		s, err := d.tell("status")
 		if err != nil {
@@ -112,7 +122,7 @@ func (d *daemonProcess) until(ctx context.Context, limit time.Duration, what str
 }
 
 // take returns the verdicts so far, and forgets them.
-func (d *daemonProcess) take() []verdict {
+func (d *daemonProcess) take() []standin.Verdict {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := d.verdicts

@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/lab"
 )
 
@@ -103,7 +104,7 @@ type site struct {
 	daemon *exec.Cmd
 
 	mu       sync.Mutex // guards verdicts
-	verdicts []verdict
+	verdicts []standin.Verdict
 }
 
 // fetch has a guest serve its page.
@@ -183,7 +184,7 @@ func (s *site) begin(ctx context.Context) error {
 	}
 	go func() { // until the daemon ends
 		_ = client.Units(context.WithoutCancel(ctx), func(u control.UnitReport) error {
-			v := verdictOf(u)
+			v := standin.VerdictOf(u)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.verdicts = append(s.verdicts, v)
@@ -203,7 +204,7 @@ func (s *site) end() error {
 	return err
 }
 
-func (s *site) take() ([]verdict, error) {
+func (s *site) take() ([]standin.Verdict, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := s.verdicts

@@ -4,16 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
 // measurement is what all kinds of domains are measured by.
 type measurement struct {
-	alive map[string]bool           // UUIDs of domains that run all the time
-	usage func() ([3]Usage, error)  // of session daemon, consumer daemons and daemon, so far
-	take  func() ([]verdict, error) // since the last time
-	churn func() error              // nil: nothing changes meanwhile
-	ended func() error              // is called when the time is over; nil: nothing is
+	alive map[string]bool                   // UUIDs of domains that run all the time
+	usage func() ([3]Usage, error)          // of session daemon, consumer daemons and daemon, so far
+	take  func() ([]standin.Verdict, error) // since the last time
+	churn func() error                      // nil: nothing changes meanwhile
+	ended func() error                      // is called when the time is over; nil: nothing is
 }
 
 // run measures for a while and fills in p.
@@ -58,10 +59,10 @@ func (m *measurement) run(ctx context.Context, length time.Duration, p *ScalePoi
 }
 
 // observe takes in the verdicts on what happened from begin to end. Every whole unit within it was to come of domains that were alive all the time.
-func (p *ScalePoint) observe(list []verdict, alive map[string]bool, begin, end time.Time) {
+func (p *ScalePoint) observe(list []standin.Verdict, alive map[string]bool, begin, end time.Time) {
 	width := int64(unit.Width)
 	first, last := (begin.UnixNano()+width-1)/width, end.UnixNano()/width // of the grid, last is none of them
-	came := map[verdict]bool{}
+	came := map[standin.Verdict]bool{}
 	var latencies []time.Duration
 	for _, v := range list {
 		if v.Start < begin.UnixNano() || v.Start+v.Duration > end.UnixNano() {
@@ -82,7 +83,7 @@ func (p *ScalePoint) observe(list []verdict, alive map[string]bool, begin, end t
 			p.Late++
 		}
 		if alive[v.UUID] {
-			came[verdict{UUID: v.UUID, Start: v.Start / width}] = true
+			came[standin.Verdict{UUID: v.UUID, Start: v.Start / width}] = true
 		}
 	}
 	p.Wanted = len(alive) * int(max(0, last-first))

@@ -1,8 +1,7 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -11,19 +10,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/bench/standin"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
 func TestObserve(t *testing.T) {
 	const width = int64(unit.Width)
 	begin, end := time.Unix(0, 100*width-1), time.Unix(0, 103*width+1)
-	full := func(uuid string, n int64, after time.Duration) verdict {
-		return verdict{UUID: uuid, Start: n * width, Duration: width, After: after, Judged: true}
+	full := func(uuid string, n int64, after time.Duration) standin.Verdict {
+		return standin.Verdict{UUID: uuid, Start: n * width, Duration: width, After: after, Judged: true}
 	}
 	lossy := full("b", 101, time.Second)
 	lossy.Lost = 7
-	list := []verdict{
+	list := []standin.Verdict{
 		full("a", 99, time.Second), // began before
 		full("a", 100, time.Second), full("a", 101, 3*time.Second), full("a", 102, time.Second), full("a", 103, time.Second),
 		full("b", 100, time.Second), lossy,
@@ -39,20 +38,13 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// A verdict and an answer are told from what is neither.
 func TestVerdictLines(t *testing.T) {
-	start := time.Now().Add(-3 * time.Second)
-	var out bytes.Buffer
-	w := &lineWriter{w: bufio.NewWriter(&out)}
-	w.unit(control.UnitReport{Domain: "u-1", Start: start, Duration: 1.5, Lost: 3, Judged: true})
-	if err := w.flush(); err != nil {
-		t.Fatal(err)
-	}
-	d := &daemonProcess{answers: make(chan daemonStatus, 2)}
-	d.read(strings.NewReader(out.String() + "u garbled\n" + `{"domains": 4}` + "\nno JSON\n"))
-	list := d.take()
-	if len(list) != 1 || list[0].UUID != "u-1" || list[0].Start != start.UnixNano() || list[0].Duration != 15e8 || list[0].Lost != 3 || !list[0].Judged ||
-		list[0].After < 1500*time.Millisecond {
-		t.Errorf("verdicts %+v", list)
+	d := &daemonProcess{answers: make(chan standin.Status, 2)}
+	d.read(strings.NewReader(fmt.Sprintf(standin.Form, "u-1", int64(4e9), int64(15e8), 3, true, int64(16e8)) + "u garbled\n" + `{"domains": 4}` + "\nno JSON\n"))
+	want := []standin.Verdict{{UUID: "u-1", Start: 4e9, Duration: 15e8, Lost: 3, Judged: true, After: 1600 * time.Millisecond}}
+	if diff := cmp.Diff(want, d.take()); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
 	if a := <-d.answers; a.Domains != 4 || a.Error != "" {
 		t.Errorf("answer %+v", a)

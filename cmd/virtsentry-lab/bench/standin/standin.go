@@ -1,4 +1,6 @@
-package bench
+// Package standin is virtsentryd's monitor in a process of its own, with domains that libvirt's test driver makes believe in: what is measured as the daemon where there are
+// many domains.
+package standin
 
 import (
 	"bufio"
@@ -7,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -35,8 +36,8 @@ const domainXML = `<domain type='test'><name>%s</name><uuid>%s</uuid><memory uni
 <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/nonexistent'/><target dev='vda' bus='virtio'/></disk>
 <interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver name='qemu'/></interface></devices></domain>`
 
-// daemonStatus is what the daemon's process says when it is asked.
-type daemonStatus struct {
+// Status is what the daemon's process says when it is asked.
+type Status struct {
 	Domains  int    `json:"domains"`
 	Attached int    `json:"attached"` // domains whose ring buffers there are
 	Profiles int    `json:"profiles"` // domains with a profile in force
@@ -51,8 +52,8 @@ type daemonStatus struct {
 	Error    string `json:"error,omitempty"` // of the command
 }
 
-// verdict is one unit as the daemon gave it out, a line of its standard output that begins with u.
-type verdict struct {
+// Verdict is one unit as the daemon gave it out, a line of its standard output that begins with u.
+type Verdict struct {
 	UUID     string
 	Start    int64 // nanoseconds since 1970
 	Duration int64 // nanoseconds
@@ -61,16 +62,17 @@ type verdict struct {
 	After    time.Duration // from the unit's end
 }
 
-// verdictOf is a unit that was given out just now.
-func verdictOf(u control.UnitReport) verdict {
+// VerdictOf is a unit that was given out just now.
+func VerdictOf(u control.UnitReport) Verdict {
 	duration := time.Duration(u.Duration * float64(time.Second))
-	return verdict{UUID: u.Domain, Start: u.Start.UnixNano(), Duration: int64(duration.Round(time.Microsecond)), Lost: u.Lost, Judged: u.Judged,
+	return Verdict{UUID: u.Domain, Start: u.Start.UnixNano(), Duration: int64(duration.Round(time.Microsecond)), Lost: u.Lost, Judged: u.Judged,
 		After: time.Since(u.Start.Add(duration))}
 }
 
-const verdictForm = "u %s %d %d %d %t %d\n"
+// Form is the line of a verdict, for [fmt.Sscanf] too: its fields in their order.
+const Form = "u %s %d %d %d %t %d\n"
 
-// RunDaemon is the daemon's monitor, as virtsentryd runs it, in a process of its own. Domains are those of libvirt's test driver, which is told on
+// Run is the daemon's monitor, as virtsentryd runs it, in a process of its own. Domains are those of libvirt's test driver, which is told on
 // standard input which there are:
 //
 //	start NAME UUID EMULATOR
@@ -78,7 +80,7 @@ const verdictForm = "u %s %d %d %d %t %d\n"
 //	status
 //
 // Each unit, and each answer (JSON), is a line of standard output. It ends at the end of standard input.
-func RunDaemon(ctx context.Context, dir string, in io.Reader, out io.Writer) error {
+func Run(ctx context.Context, dir string, in io.Reader, out io.Writer) error {
 	cfg := config.Default()
 	cfg.Libvirt.URI, cfg.Libvirt.RunDir = testDriver, filepath.Join(dir, "libvirt")
 	cfg.LTTng.OutputDir = filepath.Join(dir, "traces")
@@ -184,15 +186,15 @@ type lineWriter struct {
 }
 
 func (l *lineWriter) unit(u control.UnitReport) {
-	v := verdictOf(u)
+	v := VerdictOf(u)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = fmt.Fprintf(l.w, verdictForm, v.UUID, v.Start, v.Duration, v.Lost, v.Judged, v.After)
+	_, _ = fmt.Fprintf(l.w, Form, v.UUID, v.Start, v.Duration, v.Lost, v.Judged, v.After)
 }
 
 // answer answers a line of standard input, after which there was that error; what was given out before is written first.
 func (l *lineWriter) answer(err error, m *monitor.Monitor) {
-	var s daemonStatus
+	var s Status
 	switch {
 	case errors.Is(err, errStatus):
 		s = statusOf(m)
@@ -209,7 +211,7 @@ func (l *lineWriter) answer(err error, m *monitor.Monitor) {
 	_ = l.w.Flush()
 }
 
-func statusOf(m *monitor.Monitor) (s daemonStatus) {
+func statusOf(m *monitor.Monitor) (s Status) {
 	for _, d := range m.Domains() {
 		s.Domains++
 		s.Buffers += d.BufferBytes
@@ -240,9 +242,4 @@ func (l *lineWriter) flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Flush()
-}
-
-// DaemonMain is RunDaemon on the standard streams.
-func DaemonMain(ctx context.Context, dir string) error {
-	return RunDaemon(ctx, dir, os.Stdin, os.Stdout)
 }
