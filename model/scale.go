@@ -124,7 +124,7 @@ func (s *Scaling) prepare(columns int) {
 	for _, j := range s.Columns {
 		has[j] = true
 	}
-	s.rest = nil
+	s.rest = make([]int, 0, columns-len(s.Columns)) // there are many of them, in each profile
 	for j, ok := range has {
 		if !ok {
 			s.rest = append(s.rest, j)

@@ -31,7 +31,7 @@ type recordable interface {
 type budget struct {
 	session recordable
 	limit   float64 // events a second
-	groups  []group
+	groups  []group // not changed
 
 	reduced []group // recorded in slices; none: all is recorded
 	since   int64   // units that end after it are reduced, in the units' time
@@ -48,11 +48,15 @@ type group struct {
 }
 
 // newBudget is nil where there is no limit.
-func newBudget(session recordable, set *catalogue.Set, limit uint64) *budget {
+func newBudget(session recordable, groups []group, limit uint64) *budget {
 	if limit == 0 {
 		return nil
 	}
-	b := &budget{session: session, limit: float64(limit)}
+	return &budget{session: session, limit: float64(limit), groups: groups}
+}
+
+// groupsOf are the events of a feature set with their columns. Nobody changes them, so that one list serves all domains.
+func groupsOf(set *catalogue.Set) (groups []group) {
 	entries, names := set.Entries(), set.TracePoints()
 	for i := range entries {
 		to := len(set.Names())
@@ -62,17 +66,17 @@ func newBudget(session recordable, set *catalogue.Set, limit uint64) *budget {
 			to = p.Base
 		}
 		columns := unit.Columns{From: entries[i].Base, To: to}
-		at := slices.IndexFunc(b.groups, func(g group) bool { return unit.FeatureName(g.event) == entries[i].Event })
+		at := slices.IndexFunc(groups, func(g group) bool { return unit.FeatureName(g.event) == entries[i].Event })
 		if at >= 0 {
-			b.groups[at].columns = append(b.groups[at].columns, columns)
+			groups[at].columns = append(groups[at].columns, columns)
 			continue
 		}
 		name := slices.IndexFunc(names, func(n string) bool { return unit.FeatureName(n) == entries[i].Event })
 		if name >= 0 {
-			b.groups = append(b.groups, group{event: names[name], columns: []unit.Columns{columns}})
+			groups = append(groups, group{event: names[name], columns: []unit.Columns{columns}})
 		}
 	}
-	return b
+	return groups
 }
 
 // hits is how often the event was hit in a unit, as far as its columns tell.

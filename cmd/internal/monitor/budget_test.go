@@ -38,7 +38,7 @@ func TestBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fakeRecording{off: map[string]bool{}}
-	b := newBudget(f, set, 1000)
+	b := newBudget(f, groupsOf(set), 1000)
 	if len(b.groups) == 0 {
 		t.Fatal("no events")
 	}
@@ -111,7 +111,7 @@ func TestBudget(t *testing.T) {
 		t.Error("a failure is not told")
 	}
 	var none *budget
-	if err := none.observe(t.Context(), []unit.Unit{next(1e9)}, nil); err != nil || none.over() != "" || newBudget(f, set, 0) != nil {
+	if err := none.observe(t.Context(), []unit.Unit{next(1e9)}, nil); err != nil || none.over() != "" || newBudget(f, groupsOf(set), 0) != nil {
 		t.Error("no budget limits something")
 	}
 }

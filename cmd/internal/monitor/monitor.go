@@ -38,6 +38,8 @@ type Monitor struct {
 	live      atomic.Pointer[config.Config] // as it was read last
 	set       *catalogue.Set                // QEMU's own trace points that are counted
 	known     *features                     // of all sources
+	traced    *features                     // of trace points alone
+	groups    []group                       // events of trace points
 	engine    model.Engine
 	store     *model.Store
 	log       logrus.FieldLogger
@@ -81,7 +83,7 @@ type Monitor struct {
 // New makes a monitor, which counts what is in the set. The engine trains profiles.
 func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.FieldLogger) *Monitor {
 	m := &Monitor{
-		cfg: cfg, set: set, known: newFeatures(set, probe.Sources(), true), engine: engine, log: log,
+		cfg: cfg, set: set, known: newFeatures(set, probe.Sources(), true), traced: newFeatures(set, nil, false), groups: groupsOf(set), engine: engine, log: log,
 		store:     model.NewStore(cfg.Profiles.Dir),
 		processes: qemu.Processes{RunDir: cfg.Libvirt.RunDir, ProcDir: qemu.DefaultProcDir},
 		watchers:  map[string]*watcher{},

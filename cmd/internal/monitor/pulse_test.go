@@ -57,10 +57,10 @@ func TestSettled(t *testing.T) {
 		want  int64
 		err   error
 	}{
-		{"seen to work just now", switchTimer + writeTime, end + second*13/10, end + second/10, end + second/10, nil},
+		{"seen to work just now", switchTimer + writeTime, end + second*23/10, end + second/10, end + second/10, nil},
 		{"by the domain's own packet, when the timer went off", 300*time.Millisecond + writeTime, end + second*3/10, end, end, nil},
 		{"just before that", 300*time.Millisecond + writeTime, end + second*2/10, end, end - second*8/100, nil},
-		{"before the unit's end", switchTimer + writeTime, end - second/2, end, end - second/2 - second*98/100, nil},
+		{"perhaps before the timer has gone off", switchTimer + writeTime, end + second/2, end, end + second/2 - second*198/100, nil},
 		{"not for longer than a unit", switchTimer + writeTime, end - second*11/10, end, 0, errSilence},
 		{"long ago", 300*time.Millisecond + writeTime, end - 20*second, end, 0, errSilence},
 		{"never", switchTimer + writeTime, 0, end, 0, errSilence},
@@ -77,7 +77,7 @@ func TestSettled(t *testing.T) {
 	asked := &pulse{}
 	asked.beat(7, end)
 	asked.ask(7, now()+int64(time.Hour)) // however slow this test is
-	waiting := &following{base: switchTimer + writeTime, pulse: asked, consumer: &os.Process{Pid: 7}}
+	waiting := &following{base: time.Second + writeTime, pulse: asked, consumer: &os.Process{Pid: 7}}
 	for until, want := range map[int64]error{end + second*3/2: nil, end + second*5/2: nil, end + second*7/2: errSilence} {
 		if _, err := waiting.settled(until); !errors.Is(err, want) {
 			t.Errorf("settled(%v) while another asks: %v; want %v", time.Duration(until), err, want)

@@ -182,8 +182,8 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, errors.Join(err, session.Destroy())
 	}
 	release := func(chunk string) error { return m.tees.take(d.UUID, chunk) }
-	s := &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, lives: func() bool { return m.processes.Alive(p) }, counted: newFeatures(m.set, nil, false)}
-	s.budget = newBudget(session, m.set, m.cfg.LTTng.DomainEvents)
+	s := &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, lives: func() bool { return m.processes.Alive(p) }, counted: m.traced}
+	s.budget = newBudget(session, m.groups, m.cfg.LTTng.DomainEvents)
 	if follows {
 		s.follow = m.newFollowing(d, session, p.PID, began)
 	}

@@ -43,7 +43,7 @@ func (w *watcher) wish() wish {
 // usual are the features that a domain is taken to have until it is attached to.
 func (m *Monitor) usual(use []string) *features {
 	if slices.Contains(use, config.Auto) {
-		return newFeatures(m.set, nil, false)
+		return m.traced
 	}
 	trace, kernel := divide(use)
 	if trace {
