@@ -68,6 +68,9 @@ func (h *held) take(m standstills) {
 	if m.told {
 		h.stopped = m.stopped
 	}
+	if m.looks < 0 && h.looks == 0 {
+		h.stops = 0 // these are explained, and over
+	}
 }
 
 func (h *held) goesOn() bool { return h.stopped || h.looks > 0 }

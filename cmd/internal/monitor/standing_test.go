@@ -180,8 +180,11 @@ func TestHeld(t *testing.T) {
 	check("a look", 21, true, 20, 100)
 	stop(22, 22)
 	check("a look that stops it", 60, true, 20, 100)
+	stop(50, 51)
+	stop(60, 60)
 	tell(func(m *standstills) { m.look(61*aSecond, -1) })
 	check("a look that is over", 62, true, 20, 64)
+	check("a look that is over, and the guest has caught up", 64, false, 20, 64)
 	check("a look that is long over", 80, false, 20, 64)
 	h = held{}
 	tell(func(m *standstills) {
