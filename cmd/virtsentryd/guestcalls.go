@@ -73,7 +73,7 @@ func (s guestCalls) Attach(ctx context.Context, d libvirt.Domain, _ qemu.Process
 	if err != nil {
 		return nil, err
 	}
-	o := &guestLook{trace: t, begin: t.Begin, ended: make(chan struct{}), seen: map[guestCall]*guestSeen{}}
+	o := &guestLook{trace: t, begin: t.Begin, ended: make(chan struct{}), seen: map[string]*guestSeen{}}
 	go o.read()
 	return o, nil
 }
@@ -108,7 +108,7 @@ type guestLook struct {
 	units []guestcalls.Unit
 	err   error // why nothing more comes; io.EOF: it ended as it should
 
-	seen map[guestCall]*guestSeen // for words; owned by whoever collects
+	seen map[string]*guestSeen // by feature, for words; owned by whoever collects
 }
 
 // guestCall is a system call on a virtual CPU.
@@ -116,6 +116,7 @@ type guestCall struct{ number, cpu int }
 
 // guestSeen is what was seen of one.
 type guestSeen struct {
+	call   guestCall
 	seen   uint64
 	shapes map[string]uint64 // of arguments
 }
@@ -187,17 +188,18 @@ func (o *guestLook) unit(u guestcalls.Unit) actions.Unit {
 	counts := make(map[string]uint64, len(u.Calls))
 	for _, c := range u.Calls {
 		call := guestCall{c.Number, c.CPU}
-		s := o.seen[call]
+		feature := call.feature()
+		s := o.seen[feature]
 		if s == nil {
-			s = &guestSeen{shapes: map[string]uint64{}}
-			o.seen[call] = s
+			s = &guestSeen{call: call, shapes: map[string]uint64{}}
+			o.seen[feature] = s
 		}
 		s.seen += c.Seen
 		for _, h := range c.Shapes {
 			s.shapes[h.Text] += h.Seen
 		}
 		if n := max(float64(c.Seen), math.Round(c.Count)); n >= 1 && n < math.MaxInt64 {
-			counts[call.feature()] += uint64(n)
+			counts[feature] += uint64(n)
 		}
 	}
 	return actions.Unit{Start: u.Start, Duration: u.Duration, Held: u.Stopped, Counts: counts}
@@ -217,18 +219,18 @@ func (c guestCall) name() string {
 
 // Describe says what a feature is and what its arguments looked like so far, actions.Observation.
 func (o *guestLook) Describe(feature string) string {
-	for c, s := range o.seen {
-		if c.feature() == feature {
-			return c.words(s)
-		}
+	s := o.seen[feature]
+	if s == nil {
+		return ""
 	}
-	return ""
+	return s.words()
 }
 
 // mostShapes are told of a call.
 const mostShapes = 3
 
-func (c guestCall) words(s *guestSeen) string {
+func (s *guestSeen) words() string {
+	c := s.call
 	number := fmt.Sprintf("number %d", c.number)
 	if c.number == guestcalls.Unknown {
 		number = "numbers that no call of Linux has"

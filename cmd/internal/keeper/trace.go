@@ -45,6 +45,13 @@ func (k *Keeper) Trace(ctx context.Context, r Request, to Sink) End {
 	reason, err := k.trace(ctx, r, to)
 	end := End{Reason: reason}
 	log := k.Log.WithField("domain", r.UUID)
+	if r.Dry { // a question is no news
+		if err != nil {
+			end.Error = err.Error()
+		}
+		log.WithField("error", end.Error).Debug("keeper: a trace was asked about")
+		return end
+	}
 	if err != nil {
 		end.Error = err.Error()
 		log.WithError(err).Error("keeper: a trace has ended with an error")
