@@ -292,3 +292,35 @@ func TestMoments(t *testing.T) {
 		t.Error("a pause is a moment")
 	}
 }
+
+// What a guest does that is held up raises no alarm and is not called normal, and an alarm from before stands.
+func TestHeldUpIsNotJudged(t *testing.T) {
+	s := newSingle(t, testConfig(t))
+	s.begin()
+	s.learn()
+	at := time.Now().Add(300 * time.Second)
+	s.observe(load(5, at, 1, 0))
+	if state := s.status().State; state != stateNormal {
+		t.Fatalf("at first it is %s", state)
+	}
+	release := s.m.disturb(s.watcher)
+	s.heed()
+	judged := s.status().Units.Judged
+	s.observe(load(5, at.Add(20*time.Second), 20, 0))
+	if d := s.status(); d.State != stateUnknown || d.Reason.Code != reasonHeld || len(d.Incidents) > 0 || d.Units.Judged != judged {
+		t.Errorf("held up: %s, %+v, incidents %v, %d units judged of %d before", d.State, d.Reason, d.Incidents, d.Units.Judged, judged)
+	}
+	release()
+	release() // once is enough
+	s.heed()
+	s.observe(load(5, at.Add(60*time.Second), 20, 0))
+	if d := s.status(); d.State != stateAnomalous || len(d.Incidents) != 1 {
+		t.Fatalf("afterwards: %s, incidents %v", d.State, d.Incidents)
+	}
+	defer s.m.disturb(s.watcher)()
+	s.heed()
+	s.observe(load(80, at.Add(100*time.Second), 1, 0)) // usual for longer than what ends it
+	if d := s.status(); d.State != stateAnomalous || len(d.Incidents) != 1 {
+		t.Errorf("held up with an alarm: %s, incidents %v", d.State, d.Incidents)
+	}
+}
