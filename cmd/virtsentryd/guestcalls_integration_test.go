@@ -314,11 +314,11 @@ func (k *guestKeeper) testPause(t *testing.T) {
 	// libvirt does nothing where it believes the guest to be paused already, as it is for moments: the operator tries again.
 	k.within(t, "the guest is paused", func() (paused bool) {
 		k.web.domain(t, func(d *golibvirt.Domain) error {
-			if d.Suspend() != nil {
-				return nil
+			if refused := d.Suspend(); refused == nil {
+				state, reason, err := d.GetState()
+				paused = state == golibvirt.DOMAIN_PAUSED && golibvirt.DomainPausedReason(reason) == golibvirt.DOMAIN_PAUSED_USER
+				return err
 			}
-			state, reason, err := d.GetState()
-			paused = err == nil && state == golibvirt.DOMAIN_PAUSED && golibvirt.DomainPausedReason(reason) == golibvirt.DOMAIN_PAUSED_USER
 			return nil
 		})
 		return paused

@@ -79,7 +79,7 @@ func (t *Trace) begin(r Request) (message, error) {
 		if r.Dry && m.End.Error == "" {
 			return m, errDry
 		}
-		return m, cmp.Or(refused(*m.End), error(errEarly))
+		return m, cmp.Or(refused(*m.End), errEarly)
 	case m.Begin == nil:
 		return m, errors.New("the keeper does not begin")
 	}
