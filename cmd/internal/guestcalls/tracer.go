@@ -218,7 +218,7 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	hidden := min(at.Sub(x.ran), x.turns.least())
 	x.pass(at.Add(-hidden))
 	if s.Signal == gdb.SignalTrap && !x.armed {
-		// Nobody but us sets breaks: it was under way on another virtual CPU when the break was taken away.
+		// Nobody but us sets breaks, so nobody wants the guest stopped by this: another virtual CPU was at the break when it was taken away, should QEMU tell of it so late.
 		return x.release(at.Add(-hidden))
 	}
 	if s.Signal != gdb.SignalTrap {
@@ -249,7 +249,7 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	const ring = 3
 	behind := x.entry + uint64(len(swapgs))
 	if v["rip"] == behind && v["cs"]&ring == 0 {
-		// The stop of one that was at the break together with another is told late, by the name of the one that was let go: it is at the break when it runs.
+		// Should QEMU tell late of one that was at the break together with another, it does so by the name of the one that was let go. The other one is at the break again at once.
 		return x.release(at.Add(-hidden))
 	}
 	if v["rip"] != x.entry || v["cs"]&ring != 0 {
