@@ -19,6 +19,7 @@ const (
 	Inactive Activity = iota // not running: no QEMU process, or one that is going down
 	Running
 	Paused
+	Held // paused, and libvirt does not know why: nobody has asked it to, so QEMU has done it by itself, or a debugger
 )
 
 // Running lists the domains that have a QEMU process, paused ones included.
@@ -58,14 +59,19 @@ func (c *Connection) list(operation string, which golibvirt.ConnectListAllDomain
 func (c *Connection) Activity(uuid string) (Activity, error) {
 	activity := Inactive
 	err := c.with(uuid, func(d *golibvirt.Domain) error {
-		state, _, err := d.GetState()
+		state, reason, err := d.GetState()
 		if err != nil {
 			return err
 		}
 		switch state {
 		case golibvirt.DOMAIN_RUNNING, golibvirt.DOMAIN_BLOCKED, golibvirt.DOMAIN_SHUTDOWN:
 			activity = Running
-		case golibvirt.DOMAIN_PAUSED, golibvirt.DOMAIN_PMSUSPENDED, golibvirt.DOMAIN_CRASHED:
+		case golibvirt.DOMAIN_PAUSED:
+			activity = Paused
+			if golibvirt.DomainPausedReason(reason) == golibvirt.DOMAIN_PAUSED_UNKNOWN {
+				activity = Held
+			}
+		case golibvirt.DOMAIN_PMSUSPENDED, golibvirt.DOMAIN_CRASHED:
 			activity = Paused
 		}
 		return nil

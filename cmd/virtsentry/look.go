@@ -25,7 +25,7 @@ func lookCommand(client func() *control.Client) *cobra.Command {
 		Long: "Look at a domain more closely. An action observes more of a domain than it is judged by, for a bounded time, and ends by itself, also when the\n" +
 			"daemon dies. What it costs the guest is predicted beforehand; one that would break the domain's budget is refused or shortened, and one that\n" +
 			"turns out dearer is stopped ([actions] of the configuration, and overhead-percent of the domain's policy element). The domain is judged\n" +
-			"meanwhile as ever.\n\n" +
+			"meanwhile as ever, but for guest-syscalls, which stops the guest again and again.\n\n" +
 			"ID is what list shows, or as much of it as is unique.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },

@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/actions"
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/monitor"
@@ -123,6 +124,7 @@ func run(ctx context.Context, cfg config.Config, read func() (config.Config, err
 	known := &prices{domains: m, file: price.DefaultFile}
 	m.PriceActions(known, known)
 	m.GuardSessions(guards)
+	m.AddAction(actions.GuestCalls, guestCallsWords, guestCalls{m.ActionsConfig})
 	manager := newManager(log)
 	m.OnTurn(manager.alive)
 	context.AfterFunc(ctx, manager.stopping)

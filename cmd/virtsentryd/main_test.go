@@ -4,7 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/keeper"
 )
+
+func TestKeeperSocket(t *testing.T) {
+	if config.DefaultKeeperSocket != keeper.DefaultSocket {
+		t.Errorf("the daemon asks at %s, and the keeper listens at %s", config.DefaultKeeperSocket, keeper.DefaultSocket)
+	}
+}
 
 // A configuration file that is missing for a moment does not bring the defaults back.
 func TestReaderMissesTheFile(t *testing.T) {

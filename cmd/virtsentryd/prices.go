@@ -39,8 +39,24 @@ type prices struct {
 	err         error
 }
 
-// Quotes is actions.Pricer's.
+// Quotes is actions.Pricer's. What a look at the guest's system calls costs follows from its limits, and needs no calibration.
 func (p *prices) Quotes(d actions.Subject) actions.Quotes {
+	calibrated := p.quotes(d)
+	return func(with, beside []string) control.ActionPrice {
+		rest, has := withoutGuestCalls(with)
+		beside, _ = withoutGuestCalls(beside)
+		switch {
+		case !has:
+			return calibrated(rest, beside)
+		case len(rest) == 0:
+			return predictGuestCalls()
+		}
+		return together(calibrated(rest, beside), predictGuestCalls())
+	}
+}
+
+// quotes tell what actions cost that the calibration knows.
+func (p *prices) quotes(d actions.Subject) actions.Quotes {
 	calibration, err := p.load()
 	if err != nil {
 		return unknown(err)
@@ -88,6 +104,19 @@ func (p *prices) rates(d actions.Subject) (running []string, rates cost.Rates, e
 // Appraise is actions.Appraiser's. What a guest would have done without an action, nobody can know who does not look inside; so what is measured are the events that
 // the action really meets, and the price is that of these.
 func (p *prices) Appraise(d actions.Subject, with, beside []string) actions.Gauge {
+	rest, has := withoutGuestCalls(with)
+	beside, _ = withoutGuestCalls(beside)
+	var g actions.Gauge
+	if len(rest) > 0 {
+		g = p.appraise(d, rest, beside)
+	}
+	if has {
+		return &heldGauge{other: g}
+	}
+	return g
+}
+
+func (p *prices) appraise(d actions.Subject, with, beside []string) *gauge {
 	g := &gauge{prices: p, with: with, beside: beside}
 	g.running, g.usual, _ = p.rates(d) // where they are not known, they are estimated by what the action meets
 	for _, source := range with {

@@ -16,12 +16,13 @@ import (
 // The names of actions. A group of QEMU's trace points is GroupPrefix and a subsystem.
 const (
 	GroupPrefix = "probes:"
-	AllProbes   = "probes:all"  // all trace points of QEMU
-	Syscalls    = "syscalls"    // system calls of QEMU
-	KVM         = "kvm"         // what KVM does for the guest
-	Tap         = "tap"         // packets by size
-	TapHeaders  = "tap-headers" // packets by size, flags, ports and peers
-	Functions   = "functions"   // functions of QEMU
+	AllProbes   = "probes:all"     // all trace points of QEMU
+	Syscalls    = "syscalls"       // system calls of QEMU
+	KVM         = "kvm"            // what KVM does for the guest
+	Tap         = "tap"            // packets by size
+	TapHeaders  = "tap-headers"    // packets by size, flags, ports and peers
+	Functions   = "functions"      // functions of QEMU
+	GuestCalls  = "guest-syscalls" // the guest's own system calls, at each of which it is stopped
 )
 
 // Limits of all domains together, whatever is configured.
@@ -89,6 +90,7 @@ type Evidence struct {
 	Seconds float64           // that were observed
 	Counts  map[string]uint64 // hits by feature
 	Lost    uint64            // events that may be missing
+	Held    float64           // seconds in which the guest was stopped for it
 }
 
 // Learner is a [Pricer] that learns from what was measured.
@@ -106,6 +108,7 @@ type Outcome struct {
 type Unit struct {
 	Start, Duration int64
 	Lost            uint64
+	Held            int64             // in which the guest was stopped for it
 	Counts          map[string]uint64 // those that are not zero
 }
 
@@ -115,7 +118,7 @@ type Observation interface {
 	Collect(ctx context.Context) ([]Unit, error)
 	// Finish ends it, lets go of everything, and returns the rest.
 	Finish(ctx context.Context) ([]Unit, error)
-	// Describe says what a feature is.
+	// Describe says what a feature is. It may say more as time goes on.
 	Describe(feature string) string
 	// Remark is what there is to know of it, such as a part that sees nothing.
 	Remark() string

@@ -192,7 +192,7 @@ func (m *Manager) take(id string, units []Unit, o Observation, gauge Gauge) (ove
 		if gauge == nil || u.Duration <= 0 {
 			continue
 		}
-		price := gauge.Measure(Evidence{Start: time.Unix(0, u.Start), Seconds: time.Duration(u.Duration).Seconds(), Counts: u.Counts, Lost: u.Lost})
+		price := gauge.Measure(Evidence{Start: time.Unix(0, u.Start), Seconds: time.Duration(u.Duration).Seconds(), Counts: u.Counts, Lost: u.Lost, Held: time.Duration(u.Held).Seconds()})
 		if text := m.Measured(id, price); text != "" {
 			over = text
 		}

@@ -70,9 +70,10 @@ func (t *tallies) add(u Unit, describe func(string) string) {
 			if len(t.total) >= mostTallies || !plain(feature) {
 				feature = others
 				t.words[feature] = "all that there was no room for"
-			} else {
-				t.words[feature] = describe(feature)
 			}
+		}
+		if feature != others {
+			t.words[feature] = describe(feature)
 		}
 		t.total[feature] += n
 		l.Counts[feature] += n

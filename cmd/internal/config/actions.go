@@ -12,6 +12,9 @@ type Actions struct {
 	MaxDuration   Duration `toml:"max_duration"` // that is granted
 	// GuestSeconds is how much of its time actions may take from a guest within an hour, seconds; 0: no limit.
 	GuestSeconds float64 `toml:"guest_seconds_per_hour"`
+	// GuestSyscalls lets guests' own system calls be looked at, for which they are stopped again and again. virtsentry-keeper has to allow it, too.
+	GuestSyscalls bool   `toml:"guest_syscalls"`
+	KeeperSocket  string `toml:"keeper_socket"` // of virtsentry-keeper
 }
 
 // The bounds of an action's time, whatever is configured.

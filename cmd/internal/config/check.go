@@ -72,6 +72,7 @@ func (c Config) check() *problem {
 		{"history.file", c.History.File},
 		{"control.socket", c.Control.Socket},
 		{"sources.socket", c.Sources.Socket},
+		{"actions.keeper_socket", c.Actions.KeeperSocket},
 		{"hooks.dir", c.Hooks.Dir},
 		{"hooks.pokes", c.Hooks.Pokes},
 	} {

@@ -15,6 +15,9 @@ const DefaultFile = "/etc/virtsentry/virtsentry.toml"
 // DefaultSocket is the control socket that daemon and command agree on when neither is told.
 const DefaultSocket = "/run/virtsentry/control.sock"
 
+// DefaultKeeperSocket is where virtsentry-keeper listens.
+const DefaultKeeperSocket = "/run/virtsentry/keeper.sock"
+
 // The engines that Judging.Engine may name.
 const (
 	EngineLibSVM   = "libsvm"
@@ -174,7 +177,7 @@ func Default() Config {
 		Control:   Control{Socket: DefaultSocket},
 		Dashboard: Dashboard{Hosts: []string{}},
 		Hooks:     Hooks{Dir: "/etc/virtsentry/hooks.d", Timeout: Duration(10 * time.Second), Pokes: "/run/virtsentry/pokes"},
-		Actions:   Actions{Duration: Duration(30 * time.Second), MaxDuration: Duration(10 * time.Minute)},
+		Actions:   Actions{Duration: Duration(30 * time.Second), MaxDuration: Duration(10 * time.Minute), KeeperSocket: DefaultKeeperSocket},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -323,6 +323,48 @@ func TestSamples(t *testing.T) {
 	<-done
 }
 
+// TestLateStops: a stop that was under way on another virtual CPU when the break was taken away, or that is told by the name of the one that was let go, ends nothing.
+func TestLateStops(t *testing.T) {
+	s, _, x := stub(t, Limits{Share: 1, Stops: 20})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for without := 0; without < 2; {
+			<-s.Resumed()
+			if _, _, breaks := s.Running(); breaks == 0 {
+				without++
+				s.Stop(gdb.SignalTrap) // with the break gone
+				<-s.Resumed()
+				continue
+			}
+			s.Set(gdbtest.RIP, syscall)
+			s.Set(gdbtest.CS, 0x10)
+			s.Stop(gdb.SignalTrap)
+			<-s.Resumed()
+			if _, _, breaks := s.Running(); breaks > 0 {
+				s.Stop(gdb.SignalTrap) // behind the break, which it was let go over
+				continue
+			}
+			without++
+		}
+		cancel()
+	}()
+	seen, stops := uint64(0), uint64(0)
+	err := x.Run(ctx, func(u Unit) error {
+		stops += u.Stops
+		for _, c := range u.Calls {
+			seen += c.Seen
+		}
+		return nil
+	})
+	<-done
+	if err != nil || seen == 0 || stops <= seen {
+		t.Errorf("Run: %v; %d stops, %d calls", err, stops, seen)
+	}
+}
+
 func TestTracerEnds(t *testing.T) {
 	for name, x := range map[string]struct {
 		stop func(*gdbtest.Stub)

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,12 @@ import (
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/guestcalls"
+)
+
+// errDry is a keeper's answer to a question; errEarly that of one that has ended before it began.
+var (
+	errDry   = errors.New(ReasonDry)
+	errEarly = errors.New("it has ended before it began")
 )
 
 // Trace is one look at a guest's system calls, through virtsentry-keeper. It ends with Close at the latest, and with its owner. Next is not safe for concurrent use; Close may
@@ -52,6 +59,16 @@ func Ask(ctx context.Context, socket string, r Request) (*Trace, error) {
 	return t, nil
 }
 
+// Check asks the keeper whether it would count a domain's system calls, without doing it. Errors: those of Ask; nil: it would.
+func Check(ctx context.Context, socket string, r Request) error {
+	r.Dry = true
+	_, err := Ask(ctx, socket, r)
+	if errors.Is(err, errDry) {
+		return nil
+	}
+	return err
+}
+
 func (t *Trace) begin(r Request) (message, error) {
 	sent := send(t.conn, r)
 	m, err := t.receive(startTime) // also where it was not sent: the keeper may have said why
@@ -59,7 +76,10 @@ func (t *Trace) begin(r Request) (message, error) {
 	case err != nil:
 		return m, errors.Join(err, sent)
 	case m.End != nil:
-		return m, refused(*m.End)
+		if r.Dry && m.End.Error == "" {
+			return m, errDry
+		}
+		return m, cmp.Or(refused(*m.End), errEarly)
 	case m.Begin == nil:
 		return m, errors.New("the keeper does not begin")
 	}
@@ -106,6 +126,18 @@ func (t *Trace) Next() (guestcalls.Unit, error) {
 
 // End says how it ended, after Next has said that it did.
 func (t *Trace) End() End { return t.end }
+
+// Stop asks the keeper to end it. Units that are left follow, and the end, by which the guest is let go: Next.
+func (t *Trace) Stop() error {
+	half, can := t.conn.(interface{ CloseWrite() error })
+	if !can {
+		return t.Close()
+	}
+	if err := half.CloseWrite(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("keeper: stop: %w", err)
+	}
+	return nil
+}
 
 // Close ends it: the keeper takes the break away and lets the guest run.
 func (t *Trace) Close() error {

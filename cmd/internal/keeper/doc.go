@@ -28,6 +28,8 @@ type Request struct {
 	Stops float64 `json:"stops,omitempty"`
 	// Offset is what the caller's clock of units is ahead of CLOCK_MONOTONIC, nanoseconds. Units begin at its whole multiples of two seconds.
 	Offset int64 `json:"offset,omitempty"`
+	// Dry asks only whether it could be done: nothing is opened, and the guest is not stopped. The answer is an End, by ReasonDry where it could.
+	Dry bool `json:"dry,omitempty"`
 }
 
 // Begin says that the guest is looked at.
@@ -47,6 +49,8 @@ type End struct {
 const (
 	ReasonTime   = "the time is over"
 	ReasonClient = "the client has gone"
+	ReasonSlow   = "the client does not take what it is sent"
+	ReasonDry    = "it could be done"
 	ReasonStop   = "the keeper ends"
 	ReasonLeaves = "the domain migrates, or is saved or dumped"
 	ReasonPaused = "somebody else has paused the guest"

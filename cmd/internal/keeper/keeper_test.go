@@ -324,6 +324,79 @@ func TestClientGoes(t *testing.T) {
 	}
 }
 
+// TestCheck: whoever asks whether it could be done is told, and nothing is begun.
+func TestCheck(t *testing.T) {
+	socket := serve(t, func(_ context.Context, r Request, _ Sink) End {
+		if !r.Dry || r.UUID == "" {
+			return End{Error: "not here"}
+		}
+		return End{Reason: ReasonDry}
+	})
+	if err := Check(t.Context(), socket, Request{UUID: uuid}); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+	if err := Check(t.Context(), socket, Request{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("Check = %v", err)
+	}
+	if _, err := Ask(t.Context(), serve(t, func(context.Context, Request, Sink) End { return End{Reason: ReasonStop} }), Request{UUID: uuid}); !errors.Is(err, errEarly) {
+		t.Errorf("Ask of a keeper that ends = %v", err)
+	}
+}
+
+// TestStop: a trace that is stopped gives what is left, and says how it has ended.
+func TestStop(t *testing.T) {
+	socket := serve(t, func(ctx context.Context, _ Request, to Sink) End {
+		err := to.Begin(Begin{})
+		<-ctx.Done()
+		if err = errors.Join(err, to.Unit(guestcalls.Unit{Start: 7})); err != nil {
+			t.Error(err)
+		}
+		return End{Reason: ReasonClient}
+	})
+	trace, err := Ask(t.Context(), socket, Request{UUID: uuid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := trace.Next(); err != nil || u.Start != 7 {
+		t.Errorf("Next = %+v, %v", u, err)
+	}
+	if _, err := trace.Next(); !errors.Is(err, io.EOF) || trace.End().Reason != ReasonClient {
+		t.Errorf("Next = %v, %+v", err, trace.End())
+	}
+	if err := errors.Join(trace.Close(), trace.Close(), trace.Stop()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDeliver: what a trace yields comes in its order, and a client that does not take it ends the trace.
+func TestDeliver(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	units := make(chan guestcalls.Unit, unitsHeld)
+	var got []int64
+	sink := Sink{
+		Begin: func(b Begin) error { got = append(got, int64(b.Entry)); return nil },
+		Unit: func(u guestcalls.Unit) error {
+			if got = append(got, u.Start); u.Start == 3 {
+				return io.ErrClosedPipe
+			}
+			return nil
+		},
+	}
+	for i := range int64(unitsHeld) {
+		units <- guestcalls.Unit{Start: 2 + i}
+	}
+	close(units)
+	deliver(sink, Begin{Entry: 1}, units, cancel)
+	var reason errEnd
+	if len(got) != 3 || got[0] != 1 || got[1] != 2 || got[2] != 3 || !errors.As(context.Cause(ctx), &reason) || string(reason) != ReasonClient {
+		t.Errorf("%v, ended by %v", got, context.Cause(ctx))
+	}
+}
+
 func TestNonsense(t *testing.T) {
 	socket := serve(t, func(context.Context, Request, Sink) End { t.Error("it is traced"); return End{} })
 	for _, text := range []string{"x\n", "{}{}\n", `{"path":"/etc"}` + "\n", "[]\n", "\n", strings.Repeat("a", 2*maxRequest) + "\n"} {

@@ -133,7 +133,9 @@ func (s *Server) answer(ctx context.Context, conn net.Conn, log logrus.FieldLogg
 		_, _ = in.ReadByte()
 		cancel(errEnd(ReasonClient))
 	})
-	log.WithFields(logrus.Fields{"domain": r.UUID, "seconds": r.Seconds}).Info("keeper: a guest's system calls are asked for")
+	if !r.Dry {
+		log.WithFields(logrus.Fields{"domain": r.UUID, "seconds": r.Seconds}).Info("keeper: a guest's system calls are asked for")
+	}
 	end := s.Trace(ctx, r, Sink{
 		Begin: func(b Begin) error { return send(conn, message{Begin: &b}) },
 		Unit:  func(u guestcalls.Unit) error { return send(conn, message{Unit: &u}) },

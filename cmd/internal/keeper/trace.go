@@ -25,7 +25,7 @@ type Keeper struct {
 	Log    logrus.FieldLogger
 }
 
-// Sink takes what a trace yields. An error ends the trace: the client has gone.
+// Sink takes what a trace yields. An error ends the trace: the client has gone. It may take its time: the guest is not stopped for it.
 type Sink struct {
 	Begin func(Begin) error
 	Unit  func(guestcalls.Unit) error
@@ -45,6 +45,13 @@ func (k *Keeper) Trace(ctx context.Context, r Request, to Sink) End {
 	reason, err := k.trace(ctx, r, to)
 	end := End{Reason: reason}
 	log := k.Log.WithField("domain", r.UUID)
+	if r.Dry { // a question is no news
+		if err != nil {
+			end.Error = err.Error()
+		}
+		log.WithField("error", end.Error).Debug("keeper: a trace was asked about")
+		return end
+	}
 	if err != nil {
 		end.Error = err.Error()
 		log.WithError(err).Error("keeper: a trace has ended with an error")
@@ -63,8 +70,8 @@ func (k *Keeper) trace(ctx context.Context, r Request, to Sink) (reason string, 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	if err := ready(c, r.UUID); err != nil {
-		return "", err
+	if err := ready(c, r.UUID); err != nil || r.Dry {
+		return ReasonDry, err
 	}
 	x := note{URI: k.Config.URI, UUID: r.UUID, ID: newID()}
 	notes := notes(k.RunDir)
@@ -121,7 +128,7 @@ type trace struct {
 	request Request
 	clean   bool // the stub is closed, and the guest as it should be
 
-	watching sync.WaitGroup
+	watching sync.WaitGroup // whoever waits for it does so when the guest runs: libvirt and the client may take their time
 }
 
 // run opens the stub, counts, and closes it.
@@ -171,15 +178,17 @@ func (t *trace) count(ctx context.Context, stub *gdb.Conn, table guestcalls.Tabl
 	defer cancel(nil)
 	limit := time.AfterFunc(time.Duration(t.request.Seconds*float64(time.Second)), func() { cancel(errEnd(ReasonTime)) })
 	defer limit.Stop()
-	t.watching.Go(func() { t.watch(ctx, cancel) }) // whoever waits for it does so when the guest runs: libvirt may take its time
-	if err := to.Begin(Begin{Entry: tracer.Entry(), Share: limits.Share, Stops: limits.Stops}); err != nil {
-		return ReasonClient, nil
-	}
-	gone := false
+	t.watching.Go(func() { t.watch(ctx, cancel) })
+	units := make(chan guestcalls.Unit, unitsHeld)
+	defer close(units)
+	t.watching.Go(func() {
+		deliver(to, Begin{Entry: tracer.Entry(), Share: limits.Share, Stops: limits.Stops}, units, cancel)
+	})
 	err = tracer.Run(ctx, func(u guestcalls.Unit) error {
-		if !gone && to.Unit(u) != nil {
-			gone = true
-			cancel(errEnd(ReasonClient))
+		select {
+		case units <- u:
+		default:
+			cancel(errEnd(ReasonSlow))
 		}
 		return nil
 	})
@@ -194,6 +203,22 @@ func (t *trace) count(ctx context.Context, stub *gdb.Conn, table guestcalls.Tabl
 		return string(end), nil
 	}
 	return ReasonStop, nil
+}
+
+// unitsHeld are kept for a client that does not take them at once.
+const unitsHeld = 4
+
+// deliver hands on what a trace yields until there is no more. The tracer does not wait for it, so neither does the guest.
+func deliver(to Sink, b Begin, units <-chan guestcalls.Unit, cancel context.CancelCauseFunc) {
+	err := to.Begin(b)
+	for u := range units {
+		if err == nil {
+			err = to.Unit(u)
+		}
+		if err != nil {
+			cancel(errEnd(ReasonClient))
+		}
+	}
 }
 
 // ended says whether an error is that of a QEMU that is gone.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/actions"
+	"github.com/virtsentry/virtsentry/cmd/internal/config"
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/libvirt"
@@ -115,8 +116,10 @@ func (m *Monitor) GuardSessions(g Guard) { m.closer.guard = g }
 type ActionSource interface {
 	// Obstacle says why a domain cannot be observed by it now; nil: it can.
 	Obstacle(ctx context.Context, d libvirt.Domain, p qemu.Process) error
-	// Attach begins to observe a domain. What comes of it is finished once.
-	Attach(ctx context.Context, d libvirt.Domain, p qemu.Process) (actions.Observation, error)
+	// Attach begins to observe a domain, for so long at most. What comes of it is finished once.
+	Attach(ctx context.Context, d libvirt.Domain, p qemu.Process, length time.Duration) (actions.Observation, error)
+	// Disturbs says that the guest is stopped for moments meanwhile: nothing of what it does then is judged, or learnt.
+	Disturbs() bool
 }
 
 // AddAction adds an action of another source, with what it counts in words. It is called before Run.
@@ -126,6 +129,9 @@ func (m *Monitor) AddAction(name, words string, s ActionSource) {
 	c.names = append(c.names, name)
 	slices.SortFunc(c.names, compareActions)
 }
+
+// ActionsConfig is what the configuration that is in force says of actions.
+func (m *Monitor) ActionsConfig() config.Actions { return m.live.Load().Actions }
 
 // limits are those of a domain now.
 func (c *closer) limits(d libvirt.Domain) actions.Limits {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/actions"
 	"github.com/virtsentry/virtsentry/cmd/internal/probe"
@@ -55,7 +56,7 @@ func (c *closer) Observe(ctx context.Context, d actions.Subject, id string, name
 	}
 	for _, name := range names {
 		if s := c.added[name]; s != nil {
-			observation, err := s.Attach(ctx, w.domain, p)
+			observation, err := c.attach(ctx, w, p, s, id)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("attach to domain %s: %s: %w", d.UUID, name, err), l.close())
 			}
@@ -66,6 +67,37 @@ func (c *closer) Observe(ctx context.Context, d actions.Subject, id string, name
 		}
 	}
 	return l, nil
+}
+
+// attach attaches another source to a domain. One that disturbs the guest is told to its watcher before it does, and after it has ended.
+func (c *closer) attach(ctx context.Context, w *watcher, p qemu.Process, s ActionSource, id string) (actions.Observation, error) {
+	a, err := c.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	length := time.Duration(a.Seconds * float64(time.Second))
+	if !s.Disturbs() {
+		return s.Attach(ctx, w.domain, p, length)
+	}
+	release := w.m.disturb(w)
+	o, err := s.Attach(ctx, w.domain, p, length)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &disturbing{o, release}, nil
+}
+
+// disturbing is an observation that disturbs the guest.
+type disturbing struct {
+	actions.Observation
+	release func()
+}
+
+// Finish ends it, actions.Observation.
+func (d *disturbing) Finish(ctx context.Context) ([]actions.Unit, error) {
+	defer d.release()
+	return d.Observation.Finish(ctx)
 }
 
 // kernelSources are those that actions need of virtsentry-probe.

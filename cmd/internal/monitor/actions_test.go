@@ -352,11 +352,16 @@ func (priced) Quotes(actions.Subject) actions.Quotes {
 type stub struct {
 	obstacle, fails error
 	finished        int
+	disturbs        bool
+	length          time.Duration
 }
 
 func (s *stub) Obstacle(context.Context, libvirt.Domain, qemu.Process) error { return s.obstacle }
 
-func (s *stub) Attach(context.Context, libvirt.Domain, qemu.Process) (actions.Observation, error) {
+func (s *stub) Disturbs() bool { return s.disturbs }
+
+func (s *stub) Attach(_ context.Context, _ libvirt.Domain, _ qemu.Process, length time.Duration) (actions.Observation, error) {
+	s.length = length
 	if s.fails != nil {
 		return nil, s.fails
 	}

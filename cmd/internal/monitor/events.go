@@ -15,31 +15,6 @@ import (
 	"github.com/virtsentry/virtsentry/libvirt"
 )
 
-// timed is an event and when it came: CLOCK_MONOTONIC, nanoseconds.
-type timed struct {
-	libvirt.Event
-	at int64
-}
-
-// eventQueue bounds the events whose time is known and that wait, as libvirt may answer no question for long.
-const eventQueue = 256
-
-// clock notes when events come, until ctx ends.
-func clock(ctx context.Context, events <-chan libvirt.Event, out chan<- timed) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-events:
-			select {
-			case out <- timed{e, now()}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
 // event takes an event that came then (CLOCK_MONOTONIC, nanoseconds).
 func (m *Monitor) event(ctx context.Context, e libvirt.Event, at int64) {
 	m.log.WithFields(logrus.Fields{"domain": e.Domain.Name, "uuid": e.Domain.UUID, "event": e.Kind, "detail": e.Detail}).Debug("libvirt event")
@@ -56,13 +31,9 @@ func (m *Monitor) event(ctx context.Context, e libvirt.Event, at int64) {
 	case libvirt.Stopped:
 		m.stopped(ctx, e.Domain)
 	case libvirt.Suspended:
-		// It may go on already; but it has stood still.
-		if w := m.watcher(e.Domain.UUID); w != nil {
-			w.news.tell(func(t *notice) { t.act(true, at) })
-		}
-		m.activity(e.Domain.UUID, now())
+		m.moment(e.Domain.UUID, at, true)
 	case libvirt.Resumed:
-		m.activity(e.Domain.UUID, at)
+		m.moment(e.Domain.UUID, at, false)
 	case libvirt.Rebooted:
 		if w := m.watcher(e.Domain.UUID); w != nil {
 			w.news.tell(func(t *notice) { t.reboot(at) })
@@ -242,22 +213,6 @@ func (m *Monitor) stopped(ctx context.Context, d libvirt.Domain) {
 		}
 	}
 	m.unwatch(d.UUID)
-}
-
-// activity tells a watcher whether its domain is paused, since then: read again, as the event may be old.
-func (m *Monitor) activity(uuid string, at int64) {
-	w, conn := m.watcher(uuid), m.connection()
-	if w == nil || conn == nil {
-		return
-	}
-	now, err := conn.Activity(uuid)
-	if err != nil {
-		m.log.WithError(err).Warn("could not read whether a domain is paused")
-		return
-	}
-	if now != libvirt.Inactive {
-		w.news.tell(func(t *notice) { t.act(now == libvirt.Paused, at) })
-	}
 }
 
 // hardware tells a watcher what its domain has.

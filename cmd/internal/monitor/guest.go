@@ -34,6 +34,7 @@ func (w *watcher) pause(at int64) {
 
 // resume says that the guest's CPUs run since then (CLOCK_MONOTONIC, nanoseconds).
 func (w *watcher) resume(at int64) {
+	w.held.runs(at)
 	if w.paused {
 		w.paused, w.resumed = false, at
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	happeningsKept = 64             // of a domain
-	maxDetail      = 256            // bytes of its words
+	happeningsKept = 64  // of a domain
+	maxDetail      = 256 // bytes of its words
+	againWithin    = 10 * time.Second
 	happeningsAge  = 24 * time.Hour // a domain of which nothing was heard for so long is forgotten
 )
 
@@ -32,6 +33,13 @@ func (h *happenings) note(e libvirt.Event, at time.Time) {
 		h.of = map[string][]control.Happening{}
 	}
 	list := h.of[e.Domain.UUID]
+	// A guest that is stopped and let run again and again, as by a debugger, leaves room for other news: the first and the last of these stay.
+	again := func(x control.Happening) bool {
+		return x.What == libvirt.Suspended.String() || x.What == libvirt.Resumed.String()
+	}
+	if n := len(list); n > 1 && standsOrRuns(e.Kind) && again(list[n-1]) && again(list[n-2]) && at.Sub(list[n-1].At) < againWithin {
+		list = list[:n-1]
+	}
 	list = append(list, control.Happening{At: at.UTC(), What: e.Kind.String(), Detail: e.Detail[:min(len(e.Detail), maxDetail)]})
 	h.of[e.Domain.UUID] = list[max(0, len(list)-happeningsKept):]
 }

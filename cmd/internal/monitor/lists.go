@@ -11,7 +11,7 @@ func States() []string {
 func Reasons() []string {
 	return []string{
 		reasonAnomaly, reasonAttachFailed, reasonAttaching, reasonBooting, reasonBuffers, reasonCollectFailed, reasonStopped, reasonEventsLost,
-		reasonGathering, reasonIdentity, reasonLateAttach, reasonNoAccess, reasonNoHelper, reasonNoProcess, reasonNoDaemon, reasonNoTracePoints,
+		reasonGathering, reasonHeld, reasonIdentity, reasonLateAttach, reasonNoAccess, reasonNoHelper, reasonNoProcess, reasonNoDaemon, reasonNoTracePoints,
 		reasonNoUnit, reasonOverBudget, reasonPartial, reasonUnseen, reasonPaused, reasonPolicy, reasonProfile, reasonSuspicion, reasonUnreadable,
 		reasonRefused,
 	}

@@ -63,6 +63,7 @@ type Monitor struct {
 	turned    func() // OnTurn; nil: nobody wants to know
 
 	happenings happenings
+	standings  *standings
 	surveyor   *surveyor
 	closer     *closer
 	kept       keptPolicies
@@ -94,6 +95,7 @@ func New(cfg config.Config, set *catalogue.Set, engine model.Engine, log logrus.
 		meter:     noMeter{},
 		surveyor:  newSurveyor(),
 		kept:      keptPolicies{dir: cfg.Profiles.Dir},
+		standings: newStandings(),
 	}
 	m.live.Store(&cfg)
 	m.attach = m.attachWish
@@ -194,7 +196,7 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection,
 	ctx, cancel := context.WithCancel(ctx)
 	var early sync.WaitGroup
 	early.Go(func() { m.starts(ctx, watching) })
-	events := make(chan timed, eventQueue)
+	events := newEventLine()
 	early.Go(func() { clock(ctx, conn.Events(), events) })
 	early.Go(func() { m.surveyor.run(ctx, conn.About) })
 	defer func() { cancel(); early.Wait() }()
@@ -214,8 +216,12 @@ func (m *Monitor) serve(ctx, watching context.Context, conn *libvirt.Connection,
 			return
 		case <-pokes:
 			m.reconcile(watching, conn)
-		case e := <-events:
-			m.event(watching, e.Event, e.at)
+		case <-events.more:
+			if e, ok := events.take(); ok {
+				m.event(watching, e.Event, e.at)
+			}
+		case <-m.standings.timer.C:
+			m.lookAgain()
 		case <-conn.Lost():
 			m.log.Warn("libvirt events were missed; reading all domains again")
 			m.reconcile(watching, conn)

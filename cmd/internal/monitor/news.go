@@ -17,8 +17,9 @@ type news struct {
 
 // notice is what there is of each kind. Times are those of CLOCK_MONOTONIC at which libvirt said so, nanoseconds.
 type notice struct {
-	activities []activity // three at most
-	reboots    []int64    // the latest ones, rebootsKept at most
+	activities []activity  // three at most
+	moments    standstills // in which the guest stood still, whether it was paused or not
+	reboots    []int64     // the latest ones, rebootsKept at most
 	hardware   *libvirt.Hardware
 	settings   bool // they may be other ones
 	rewrite    bool // somebody else has changed the state element
@@ -45,6 +46,13 @@ func (n *news) tell(f func(*notice)) {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// note is tell of what can wait until the watcher looks at its news for another reason.
+func (n *news) note(f func(*notice)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(&n.latest)
 }
 
 // take returns the news, once.
@@ -83,6 +91,10 @@ func (w *watcher) heed() {
 	}
 	if t.hardware != nil {
 		w.setHardware(*t.hardware)
+	}
+	if t.moments != (standstills{}) {
+		w.held.take(t.moments)
+		w.refresh()
 	}
 	for _, a := range t.activities {
 		if a.paused {

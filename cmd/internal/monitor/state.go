@@ -33,6 +33,7 @@ const (
 	reasonSuspicion     = "suspicion"
 	reasonAnomaly       = "anomaly"
 	reasonPaused        = "paused"
+	reasonHeld          = "held-up"
 	reasonUnseen        = "partly-unseen"
 	reasonEventsLost    = "events-lost"
 	reasonOverBudget    = "over-budget"
@@ -77,6 +78,14 @@ func (w *watcher) state() (string, *control.Reason) {
 			return stateUnknown, because(reasonOverBudget, w.over)
 		}
 		return stateUnknown, because(reasonEventsLost, w.loss.text())
+	}
+	if why := w.held.reason(now); why != nil {
+		switch value {
+		case stateLearning:
+			return value, why
+		case stateNormal, stateSuspect:
+			return stateUnknown, why
+		}
 	}
 	if coverage, unseen := w.coverage(); value == stateNormal && coverage == coveragePartial {
 		// Nobody may take this for plainly normal.

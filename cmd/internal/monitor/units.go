@@ -101,6 +101,8 @@ func (w *watcher) use(u unit.Unit, start, end int64, report *control.UnitReport)
 		return w.stranger().Code
 	case w.halted(start, end):
 		return reasonPaused
+	case w.held.covers(start, end):
+		return reasonHeld
 	case w.booting(start, end):
 		if u.Full() && w.ran {
 			w.boot.observe(end, rowOf(u), u.Lost > 0, w.judge.profile)

@@ -63,6 +63,7 @@ type watcher struct {
 	paused   bool
 	pausedAt int64           // CLOCK_MONOTONIC, nanoseconds; units that end before it are whole
 	resumed  int64           // likewise; units that start before it are not judged
+	held     held            // stopped for moments
 	failures int             // collections that failed, one after the other
 	trouble  string          // the last failure that was logged
 	blind    *control.Reason // why nothing is seen; nil: something is
