@@ -64,11 +64,11 @@ the other part.`,
 				defer line.Close()
 				report := func(text string) { line.Show(func(time.Time) string { return text }) }
 				if part != partGuests {
-					players.Report = report
+					players.Report, players.Daemon = report, guests.Daemon
 					if players.Dir, err = os.MkdirTemp("/run", "bench-players-"); err != nil {
 						return err
 					}
-					if file.Result.Players, err = bench.RunPlayers(ctx, players); err != nil {
+					if file.Result.Players, file.Result.Program, err = bench.RunPlayers(ctx, players); err != nil {
 						return err
 					}
 				}
@@ -94,7 +94,7 @@ the other part.`,
 	cmd.Flags().StringVar(&results, "results", results, "directory of the results")
 	cmd.Flags().StringVar(&figures, "figures", figures, "directory of the figures")
 	cmd.Flags().StringVar(&part, "part", part, "what to measure: players, guests or all")
-	cmd.Flags().StringVar(&guests.Daemon, "daemon", guests.Daemon, "virtsentryd, for guests")
+	cmd.Flags().StringVar(&guests.Daemon, "daemon", guests.Daemon, "virtsentryd")
 	cmd.Flags().IntSliceVar(&domains, "domains", nil, "only so many players, with web load")
 	cmd.Flags().BoolVar(&short, "short", false, "some minutes only, to see that all of it works")
 	return cmd

@@ -19,6 +19,7 @@ const ScaleName = "scale"
 type Scale struct {
 	Players []ScalePoint `json:"players"` // the generator's
 	Guests  []ScalePoint `json:"guests"`  // of real QEMUs under libvirt; none: they were not measured
+	Program uint64       `json:"program"` // bytes of memory that virtsentryd has more than its stand-in when neither watches anything; they are in the players' daemon's
 }
 
 // ScalePoint is one measurement.
@@ -68,6 +69,7 @@ type ScaleStep struct {
 type ScaleConfig struct {
 	Checkout  string // of the project
 	Dir       string // for traces, profiles and programs, on tmpfs
+	Daemon    string // path of virtsentryd
 	Steps     []ScaleStep
 	Warm, Run time.Duration
 	Churn     time.Duration // length of the part in which domains end and begin, with 10 to 100 of them; 0: none
@@ -85,43 +87,48 @@ const (
 
 // RunPlayers measures the daemon's monitor with players of the generator, in namespaces of its own (Private). First all domains are learnt, then the
 // daemon is started anew for each step, with the profiles: what it takes is that of a daemon that judges.
-func RunPlayers(ctx context.Context, cfg ScaleConfig) (points []ScalePoint, err error) {
+func RunPlayers(ctx context.Context, cfg ScaleConfig) (points []ScalePoint, program uint64, err error) {
 	binary, err := buildGenerator(ctx, cfg.Checkout, cfg.Dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	standIn, err := buildStandIn(ctx, cfg.Checkout, cfg.Dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	runDir := filepath.Join(cfg.Dir, "libvirt")
 	if err := os.MkdirAll(filepath.Join(runDir, "qemu"), 0o755); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	t, err := startTracer(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, t.end()) }()
 	h := &host{cfg: cfg, standIn: standIn, tracer: t, generator: &generator{binary: binary, runDir: runDir}}
 	defer func() { err = errors.Join(err, h.generator.end()) }()
+	cfg.Report("virtsentryd and its stand-in without domains")
+	if h.program, err = programMore(ctx, cfg.Daemon, standIn, cfg.Dir); err != nil {
+		return nil, 0, err
+	}
 	if err := h.learn(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, s := range cfg.Steps {
 		more, err := h.step(ctx, s)
 		points = append(points, more...)
 		if err != nil {
-			return points, fmt.Errorf("%d domains, load %s: %w", s.Domains, s.Load, err)
+			return points, h.program, fmt.Errorf("%d domains, load %s: %w", s.Domains, s.Load, err)
 		}
 	}
-	return points, nil
+	return points, h.program, nil
 }
 
 // host is what runs on the host that is played.
 type host struct {
 	cfg       ScaleConfig
 	standIn   string // the daemon's program
+	program   uint64 // Scale.Program
 	tracer    *tracer
 	generator *generator
 	daemon    *daemonProcess
@@ -280,6 +287,7 @@ func (h *host) usage() (u [3]Usage, err error) {
 		return u, err
 	}
 	u[2], err = usage(h.daemon.cmd.Process.Pid)
+	u[2].RSS += h.program
 	return u, err
 }
 

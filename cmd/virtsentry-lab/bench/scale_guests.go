@@ -157,9 +157,7 @@ func (s *site) socket() string { return filepath.Join(s.cfg.Dir, "control.sock")
 // begin starts virtsentryd as an operator would, and hears its units.
 func (s *site) begin(ctx context.Context) error {
 	file := func(name string) string { return filepath.Join(s.cfg.Dir, name) }
-	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = 30\nmax_units = 30\nstarting = '10s'\n[profiles]\ndir = %q\n"+
-		"[history]\nfile = %q\n[control]\nsocket = %q\n[hooks]\ndir = %q\npokes = %q\n[sources]\nsocket = %q\n[log]\nlevel = 'error'\n",
-		s.lab.URI(), s.lab.RunLibvirt(), file("traces"), file("profiles"), file("history.db"), s.socket(), file("hooks.d"), file("pokes"), file("probe.sock"))
+	config := daemonConfig(s.lab.URI(), s.lab.RunLibvirt(), file)
 	if err := os.WriteFile(file("virtsentryd.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ func ScaleSection(dir string) (string, bool, error) {
 	b.WriteString("CPU time is in ms for each domain and unit of two seconds. Memory and files are those of lttng-sessiond / lttng-consumerd / virtsentryd " +
 		"(PSS of the first two, which share the ring buffers with what they trace; all resident memory of the last). A verdict comes so long after a unit's end: median, and 99 % of them. " +
 		"Units are those that came, and how many of those that were to come did not; lost are units in which events were lost, late those whose verdict came more than a unit later.\n\n")
+	if s.Program > 0 {
+		fmt.Fprintf(&b, "Where players are watched, the memory of virtsentryd is that of its stand-in, and %.0f MiB that it has more when neither has a domain to watch.\n\n", float64(s.Program)/(1<<20))
+	}
 	if f.Short {
 		b.WriteString("**This was a short run, which only shows that all of it works: its figures count for nothing.**\n\n")
 	}
