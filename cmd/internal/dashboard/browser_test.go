@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 )
 
 // stepLimit bounds each step of a browser. The stream of news never ends, so nothing waits for the network to be idle.
@@ -198,6 +199,16 @@ func TestPagesInChromium(t *testing.T) {
 				b.js(`[...document.querySelectorAll(".chips button")].find(x => x.textContent === "24 h").click()`)
 				b.shot("day"+name, false)
 
+				b.visit("#/domain/"+f.domains[0].UUID+"/look", scheme)
+				b.until(`document.querySelectorAll("#offers tbody tr").length >= 8 && document.querySelectorAll(".run").length >= 1`)
+				b.pick("kvm", "probes:block")
+				b.until(`document.querySelector("#quote.allowed") !== null`)
+				b.js(`[...document.querySelectorAll(".open-result")].at(-2).click()`)
+				b.until(`document.querySelectorAll(".look-result .plot canvas").length === 2 && document.querySelectorAll(".look-result [data-kind]").length >= 1`)
+				b.js(`document.getElementById("look").scrollIntoView()`)
+				b.shot("look"+name, true)
+				b.shot("look-view"+name, false)
+
 				b.visit("#/incident/"+f.incidents[0].ID, scheme)
 				b.until(`document.querySelectorAll(".plot canvas").length === 2`)
 				b.shot("incident"+name, true)
@@ -209,6 +220,78 @@ func TestPagesInChromium(t *testing.T) {
 			b.fine()
 		})
 	}
+}
+
+// pick checks actions of the closer-look panel.
+func (b *browser) pick(names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		b.js(fmt.Sprintf(`document.querySelector("#offers input[value='%s']").click()`, name))
+	}
+}
+
+// A closer look is reached from an incident, priced, refused, started, watched, stopped, and its results read: by clicks.
+func TestLookInChromium(t *testing.T) {
+	f := newFake(1)
+	b := open(t, f, true)
+	b.do(chromedp.Navigate("about:blank"))
+	b.visit("#/incident/"+f.incidents[0].ID, "light")
+	b.until(`document.getElementById("look-closer") !== null`)
+	b.js(`document.getElementById("look-closer").click()`)
+	b.until(`document.querySelectorAll("#offers tbody tr").length >= 8`)
+	b.until(`document.getElementById("budget").textContent.includes("10.0 % of its speed")`)
+	b.until(`document.getElementById("offers").textContent.includes("virtsentry-keeper does not answer")`)
+	b.until(`document.getElementById("start-look").disabled`)
+	// What is too dear is refused before it is asked for, with the figures.
+	b.pick("probes:all")
+	b.until(`document.querySelector("#quote.refused").textContent.includes("13.1 % (9.2 to 19.0 %)") && document.getElementById("start-look").disabled`)
+	b.pick("probes:all", "kvm", "syscalls")
+	b.until(`document.querySelector("#quote.allowed").textContent.includes("kvm + syscalls for 30 s: 4.9 % (3.4 to 7.1 %)") && !document.getElementById("start-look").disabled`)
+	b.js(`(document.getElementById("look-length").value = "60", document.getElementById("look-length").dispatchEvent(new Event("change")))`)
+	b.until(`document.querySelector("#quote.allowed").textContent.includes("for 1 min 00 s")`)
+	b.js(`document.getElementById("start-look").focus()`)
+	b.do(chromedp.KeyEvent("\r"))
+	// It runs, live, and can be stopped.
+	b.until(`document.querySelectorAll(".run").length === 2 && document.getElementById("running").textContent.includes("kvm + syscalls")`)
+	b.until(`[...document.querySelectorAll(".run")].at(-1).textContent.includes("s left")`)
+	b.until(`document.querySelectorAll(".look-result [data-kind=syscalls] tbody tr").length >= 12`)
+	b.js(`[...document.querySelectorAll(".run")].find(x => x.textContent.includes("kvm + syscalls")).querySelector(".stop-look").click()`)
+	b.until(`document.querySelectorAll(".run").length === 1 && document.querySelector("#past tbody tr").textContent.includes("stopped")`)
+	// Another client's end is told of, too.
+	f.mu.Lock()
+	other := f.looks[3].ID
+	f.mu.Unlock()
+	if _, err := f.StopAction(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	b.until(`document.querySelectorAll(".run").length === 0`)
+	// Results: by number and thread, sorted by a click, one of them over time.
+	b.js(`[...document.querySelectorAll(".open-result")].at(-2).click()`)
+	b.until(`document.querySelector("[data-kind=exits]") !== null && document.querySelector("[data-kind=syscalls] tbody tr").textContent.includes("16ioctlvcpu")`)
+	b.js(`[...document.querySelectorAll("[data-kind=syscalls] th button")].find(x => x.textContent === "System call").click()`)
+	b.until(`document.querySelector("[data-kind=syscalls] tbody tr").textContent.includes("clock_gettime")`)
+	b.js(`document.querySelector("[data-kind=exits] button.feature").click()`)
+	b.until(`document.querySelector("[data-kind=exits] button.feature").getAttribute("aria-pressed") === "true"`)
+	b.until(`[...document.querySelectorAll(".look-result figcaption")].at(-1).textContent.includes("kvm:exit:hlt")`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last := f.looks[len(f.looks)-1]; len(f.looks) != 5 || last.Seconds != 60 || last.Code != control.EndedStopped || !slices.Equal(last.Actions, []string{"kvm", "syscalls"}) {
+		t.Errorf("%+v", f.looks)
+	}
+	b.fine()
+}
+
+// Where nothing may be changed, prices are shown and nothing can be started.
+func TestLookWithoutLeaveInChromium(t *testing.T) {
+	f := newFake(1)
+	b := open(t, f, false)
+	b.do(chromedp.Navigate("about:blank"))
+	b.visit("#/domain/"+f.domains[0].UUID+"/look", "light")
+	b.until(`document.querySelectorAll("#offers tbody tr").length >= 8`)
+	b.pick("kvm")
+	b.until(`document.querySelector("#quote.allowed").textContent.includes("2.1 %")`)
+	b.until(`document.getElementById("start-look").disabled && document.querySelector(".stop-look").disabled && document.getElementById("look-body").textContent.includes("Nothing can be started at this address")`)
+	b.fine()
 }
 
 // What is filtered, sorted and opened by keys.
@@ -274,6 +357,7 @@ func TestNarrowInChromium(t *testing.T) {
 		{"#/", rowsShown + " === 20"},
 		{"#/domain/" + f.domains[0].UUID, `document.querySelectorAll(".plot canvas").length === 2`},
 		{"#/incident/" + f.incidents[0].ID, `document.querySelectorAll(".plot canvas").length === 2`},
+		{"#/domain/" + f.domains[0].UUID + "/look", `document.querySelectorAll("#offers tbody tr").length >= 8`},
 	} {
 		b.visit(page.hash, "light")
 		b.until(page.there)

@@ -250,6 +250,8 @@ func FuzzDashboard(f *testing.F) {
 	h := Handler(newFake(2), config.Dashboard{LocalChanges: true})
 	f.Add("GET", "/api/domains/x/counts?columns=3", "localhost", "")
 	f.Add("POST", "/api/incidents/x/label", "127.0.0.1", `{"label":"true"}`)
+	f.Add("GET", "/api/domains/web-000/quote?action=kvm&seconds=1e9", "localhost", "")
+	f.Add("GET", "/api/actions/look0000", "localhost", "")
 	f.Fuzz(func(t *testing.T, method, path, host, body string) {
 		r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 		if err != nil || strings.HasPrefix(r.URL.Path, "/api/events") {
