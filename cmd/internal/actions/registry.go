@@ -89,7 +89,9 @@ func (r *Registry) ask(now time.Time, d Subject, names []string, want time.Durat
 }
 
 // reason is why something was refused.
-func reason(err error) string { return strings.TrimPrefix(err.Error(), control.ErrRefused.Error()+": ") }
+func reason(err error) string {
+	return strings.TrimPrefix(err.Error(), control.ErrRefused.Error()+": ")
+}
 
 // consider fills in what an action may take and cost, or says why it may not run.
 func (r *Registry) consider(now time.Time, n *run, want time.Duration, price Quotes) error {

@@ -98,12 +98,17 @@ func (b *browser) complaints() []string {
 	return slices.Clone(b.bad)
 }
 
-// run takes a step, with a limit.
-func run[T any](b *browser, step chromedp.Action[T]) T {
-	b.t.Helper()
+// try takes a step, with a limit.
+func try[T any](b *browser, step chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
 	defer cancel()
-	v, err := chromedp.Run(ctx, step)
+	return chromedp.Run(ctx, step)
+}
+
+// run takes a step, which must not fail.
+func run[T any](b *browser, step chromedp.Action[T]) T {
+	b.t.Helper()
+	v, err := try(b, step)
 	if err != nil {
 		b.t.Fatalf("%v (the page said %q)", err, b.complaints())
 	}
@@ -139,7 +144,15 @@ func (b *browser) visit(hash, scheme string) {
 // until waits until an expression is true. The page's policy forbids what chromedp.Poll does.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	for limit := time.Now().Add(stepLimit); !run(b, chromedp.Evaluate[bool]("(() => { try { return Boolean("+expression+"); } catch { return false; } })()")); {
+	step := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + "); } catch { return false; } })()")
+	for limit := time.Now().Add(stepLimit); ; {
+		// The page may be on its way to another one.
+		switch is, err := try(b, step); {
+		case err != nil && !strings.Contains(err.Error(), "navigated"):
+			b.t.Fatalf("%v (the page said %q)", err, b.complaints())
+		case is:
+			return
+		}
 		if time.Now().After(limit) {
 			b.t.Fatalf("it did not come: %s (the page said %q); it shows %.600s", expression, b.complaints(), run(b, chromedp.Evaluate[string]("document.body.innerText")))
 		}
@@ -208,6 +221,10 @@ func TestPagesInChromium(t *testing.T) {
 				b.js(`document.getElementById("look").scrollIntoView()`)
 				b.shot("look"+name, true)
 				b.shot("look-view"+name, false)
+				b.js(`window.scrollTo(0, 200)`)
+				b.shot("look-line"+name, false)
+				b.js(`document.querySelector(".look-result").scrollIntoView()`)
+				b.shot("look-result"+name, false)
 
 				b.visit("#/incident/"+f.incidents[0].ID, scheme)
 				b.until(`document.querySelectorAll(".plot canvas").length === 2`)

@@ -196,7 +196,7 @@ export class Charts {
         // A bar below the incidents, and the span washed: it may be a hair's breadth of a day.
         const w = Math.max(4 * ratio, to - x);
         g.fillStyle = ink("pick");
-        g.fillRect(x, top, w, height);
+        if (lane !== "hits") g.fillRect(x, top, w, height);
         g.fillStyle = ink("accent");
         g.fillRect(x, top + 11 * ratio, w, 4 * ratio);
         continue;

@@ -132,13 +132,13 @@ export class DomainView implements View {
       this.timeline = t;
       this.counts = c;
       this.body.hidden = false;
+      this.look.know(d.uuid);
       this.show(d);
       this.draw();
       this.look.timed();
       if (c.rows?.length) this.heat.show(c);
       this.heat.element.hidden = !c.rows?.length;
       text(this.said, "");
-      this.look.know(d.uuid);
       if (this.toLook) this.look.element.scrollIntoView({ block: "start" });
       this.toLook = false;
     } catch (e) {
