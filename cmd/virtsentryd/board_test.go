@@ -65,7 +65,7 @@ func TestIntegrationDashboard(t *testing.T) {
 	b.JS(`(document.getElementById("look-length").value = "10", document.getElementById("look-length").dispatchEvent(new Event("change")))`)
 	b.Until(`document.querySelector("#quote.allowed").textContent.includes("for 10 s")`)
 	t.Logf("before the click: %s", b.Text("#quote"))
-	if quote := b.Text("#quote"); !strings.Contains(quote, " % of its speed") || !strings.Contains(quote, "budget 90.0 %") {
+	if quote := b.Text("#quote"); !strings.Contains(quote, "%) of its speed") || !strings.Contains(quote, "budget 90.0 %") {
 		t.Errorf("the page says %q", quote)
 	}
 	b.Click("#start-look")
