@@ -9,6 +9,8 @@ import { count, lasting, moment, percent } from "./words";
 const again = 4000;
 const fewRows = 12;
 const around = 60; // seconds of the domain's own units that are shown before and after
+const width = 2; // of a unit, seconds
+const onGrid = (t: number): number => Math.floor(t / width) * width;
 
 // What the tables are called, in their order, and what their rows consist of.
 const kinds: Record<string, { title: string; number?: boolean; name: string; part?: string }> = {
@@ -125,21 +127,21 @@ export class LookResult {
     if (!some) return;
     const row = r.rows.find((t) => t.feature === this.drawn);
     const steps = line.map((u, i): Step => ({
-      at: Date.parse(u.start) / 1000, length: u.duration_seconds, unusual: false, hits: row?.values?.[i] ?? (row ? 0 : u.hits), lost: u.lost,
+      at: onGrid(Date.parse(u.start) / 1000), length: width, unusual: false, hits: row?.values?.[i] ?? (row ? 0 : u.hits), lost: u.lost,
       ...(u.state ? { state: u.state } : {}), ...(u.judged ? { score: u.score, p: u.p_value } : {}),
     }));
-    // The domain's own units beside them, and what is known of them by now.
+    // They lie on the grid of the domain's own units: the first and the last of a look are parts of such. Those stand beside them, with what is known of them by now.
     const first = steps[0]?.at ?? 0;
     const last = steps[steps.length - 1]?.at ?? 0;
     const own = this.around(first - around, last + around);
     const near = (a: number, b: number): boolean => Math.abs(a - b) < 1;
     for (const s of steps) {
-      const known = own.find((o) => near(o.at, Math.floor(s.at / 2) * 2));
+      const known = own.find((o) => near(o.at, s.at));
       if (known && known.p !== undefined) Object.assign(s, { p: known.p, score: known.score, unusual: known.unusual, state: known.state ?? s.state });
     }
-    const others = own.filter((o) => !steps.some((s) => near(o.at, Math.floor(s.at / 2) * 2)));
+    const others = own.filter((o) => !steps.some((s) => near(o.at, s.at)));
     const all = [...steps, ...others].sort((a, b) => a.at - b.at);
-    const to = r.state === "running" ? last + 2 : Date.parse(r.until ?? r.asked) / 1000;
+    const to = r.state === "running" ? last + width : Date.parse(r.until ?? r.asked) / 1000;
     this.charts.show(all, [{ from: r.started ? Date.parse(r.started) / 1000 : first, to, open: r.state === "running", look: true, text: "closer look" }], 0, row ? row.words || row.feature : "all that was counted");
   }
 
