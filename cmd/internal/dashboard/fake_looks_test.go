@@ -107,7 +107,9 @@ func (f *fake) seen(a control.Action) (control.Action, []control.ActionUnit) {
 		a.Totals = append(a.Totals, control.Tally{Feature: feature, Words: "words of " + feature, Hits: n})
 	}
 	slices.SortFunc(a.Totals, func(x, y control.Tally) int { return int(y.Hits) - int(x.Hits) })
-	if a.Units > 2 && a.Price.Known {
+	if a.Code == control.EndedDear {
+		a.Measured = control.ActionPrice{Known: true, Slowdown: 0.131, Low: 0.11, High: 0.152}
+	} else if a.Units > 2 && a.Price.Known {
 		a.Measured = control.ActionPrice{Known: true, Slowdown: 0.92 * a.Price.Slowdown, Low: 0.8 * a.Price.Slowdown, High: 1.05 * a.Price.Slowdown}
 	}
 	return a, line

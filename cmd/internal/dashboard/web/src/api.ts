@@ -78,6 +78,10 @@ export interface ActionResult extends Action { line?: ActionUnit[] | null; rows:
 export interface Session { version: string; token?: string; changes: boolean; history: { error?: string; damaged?: string } }
 
 let token = "";
+let ahead = 0;
+
+/** now is the daemon's time in ms, as far as it tells: the browser's clock may be another computer's, and wrong. */
+export const now = (): number => Date.now() + ahead;
 
 /** Failure is what the daemon says against a request. */
 export class Failure extends Error {
@@ -91,6 +95,8 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   } catch {
     throw new Failure("The daemon does not answer. Is virtsentryd running?", 0);
   }
+  const told = Date.parse(answer.headers.get("Date") ?? "");
+  if (!Number.isNaN(told)) ahead = Math.abs(told - Date.now()) < 2000 ? 0 : told - Date.now(); // it is told in whole seconds
   const text = await answer.text();
   let value: unknown;
   try {

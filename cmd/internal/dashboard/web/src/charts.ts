@@ -117,7 +117,7 @@ export class Charts {
         x: { time: true },
         y: {
           range: hits
-            ? (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)]
+            ? (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.25)]
             : tails
             ? (_u, _low, high) => [0, Math.max(3.2, (high ?? 0) * 1.08)]
             : (_u, low, high) => { const span = Math.max(0.2, (high ?? 0) - (low ?? 0)); return [Math.min(-0.1, (low ?? 0) - 0.08 * span), Math.max(0.1, (high ?? 0) + 0.08 * span)]; },

@@ -1,6 +1,6 @@
 // One domain: its state, what its units were judged to be over time, what was counted, and what is to be said of a span.
 import type { Shared, View } from "./app";
-import { Failure, get, part, post, type Counts, type Domain, type Incident, type Relearnt, type ScoredUnit, type Timeline, type Track } from "./api";
+import { Failure, get, now, part, post, type Counts, type Domain, type Incident, type Relearnt, type ScoredUnit, type Timeline, type Track } from "./api";
 import { Charts, far, gaps, Heat, type Mark, type Span, type Step } from "./charts";
 import { h, text } from "./dom";
 import { LookPanel } from "./look";
@@ -196,7 +196,7 @@ export class DomainView implements View {
       if (!a.started) continue;
       const running = a.state === "running";
       const to = Date.parse(a.until ?? a.started) / 1000;
-      marks.push({ from: Date.parse(a.started) / 1000, to: running ? Math.min(to, Date.now() / 1000) : to, open: running, look: true, text: "closer look: " + a.actions.join(", ") });
+      marks.push({ from: Date.parse(a.started) / 1000, to: running ? Math.min(to, now() / 1000) : to, open: running, look: true, text: "closer look: " + a.actions.join(", ") });
     }
     this.charts.show(steps, marks, this.timeline?.level ?? 0);
     const list = [...gaps(steps)].sort((a, b) => b[1] - a[1]).map(([why, s]) => `${why} ${lasting(s)}`);

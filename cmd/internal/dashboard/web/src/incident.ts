@@ -35,7 +35,7 @@ export class IncidentView implements View {
     const label = h("span", null, labelled(i));
     const unscored = Object.entries(i.unscored_seconds ?? {}).map(([k, s]) => `${k} ${lasting(s)}`).join(", ");
     const list: [string, Node | string][] = [
-      ["Domain", h("span", null, h("a", { href: "#/domain/" + part(i.uuid) }, i.name), " · ", h("a", { href: `#/domain/${part(i.uuid)}/look`, id: "look-closer" }, "Look closer …"))], ["On host", i.host],
+      ["Domain", h("a", { href: "#/domain/" + part(i.uuid) }, i.name)], ["On host", i.host],
       ["Opened", moment(new Date(i.since))], ["Ended", i.closed ? `${i.until ? moment(new Date(i.until)) : ""} (${i.closed})` : h("strong", null, "open")],
       ["Unusual units", String(i.units)], ["Scored", lasting(i.scored_seconds) + (unscored ? "; not scored: " + unscored : "")], ["Label", label],
       ["Identity", h("code", null, i.id)],
@@ -47,6 +47,7 @@ export class IncidentView implements View {
     }));
     const parts: (Node | null)[] = [
       h("h1", null, `${i.kind} · ${i.name}`), h("p", { class: "lead" }, i.text), facts(list),
+      h("p", null, h("a", { href: `#/domain/${part(i.uuid)}/look`, id: "look-closer", class: "button" }, `Look closer at ${i.name} …`)),
       h("h2", null, "What was it?"), judging(i, this.shared.session.changes, (n) => text(label, labelled(n))),
     ];
     if (i.peak) {

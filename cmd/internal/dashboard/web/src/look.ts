@@ -1,5 +1,5 @@
 // The closer-look panel of a domain: what it can be looked at by, at what price, what runs, and what came of it.
-import { Failure, get, part, post, type Action, type ActionOptions, type ActionOption, type Price } from "./api";
+import { Failure, get, now, part, post, type Action, type ActionOptions, type ActionOption, type Price } from "./api";
 import type { Shared } from "./app";
 import type { Step } from "./charts";
 import { h, svg, text } from "./dom";
@@ -294,7 +294,7 @@ export class LookPanel {
 
   private countDown(c: Card): void {
     const a = c.action;
-    const left = a.until ? Math.max(0, (Date.parse(a.until) - Date.now()) / 1000) : a.seconds;
+    const left = a.until ? Math.max(0, (Date.parse(a.until) - now()) / 1000) : a.seconds;
     c.bar.value = a.seconds > 0 ? Math.min(1, left / a.seconds) : 0;
     text(c.left, a.state === "asked" ? "being attached" : left > 0 ? lasting(left) + " left" : "ending");
   }
