@@ -73,7 +73,7 @@ type tallied struct {
 	Kind   string   `json:"kind"`             // the table that it belongs to, one of those below
 	Number *int     `json:"number,omitempty"` // of a system call
 	Name   string   `json:"name"`             // without what Part says
-	Part   string   `json:"part,omitempty"`   // the kind of thread, the way of a packet, the argument of an event
+	Part   string   `json:"part,omitempty"`   // the kind of thread, the virtual CPU, the way of a packet, the argument of an event
 	Values []uint64 `json:"values,omitempty"` // by the units of Line; of those with most hits
 }
 
@@ -131,8 +131,8 @@ func tallyOf(t control.Tally) tallied {
 			of.Number = &n
 		}
 	case kindGuest:
-		of.Kind, of.Name, of.Part = kindGuest, first, last
-		of.number(first)
+		of.Kind, of.Part, of.Name = kindGuest, first, last
+		of.number(last)
 	case actions.KVM:
 		if of.Kind, of.Name = kindKVM, rest; parted && first == "exit" {
 			of.Kind, of.Name = kindExits, last
@@ -150,15 +150,12 @@ func tallyOf(t control.Tally) tallied {
 	return of
 }
 
-// number fills in a call of the guest, which is known by its number or by its name on x86_64.
+// number fills in a call of the guest, which is known by its name on x86_64, or by its number where it has none.
 func (t *tallied) number(call string) {
 	const architecture = "amd64"
-	if n, err := strconv.Atoi(call); err == nil {
+	if n, ok := syscallname.Number(architecture, call); ok {
 		t.Number = &n
-		if name := syscallname.Of(architecture, n); name != "" {
-			t.Name = name
-		}
-	} else if n, ok := syscallname.Number(architecture, call); ok {
+	} else if n, err := strconv.Atoi(call); err == nil {
 		t.Number = &n
 	}
 }

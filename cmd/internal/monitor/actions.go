@@ -326,5 +326,5 @@ func (m *Monitor) ActionUnits(id string) ([]control.ActionUnit, error) { return 
 
 // StopAction ends an action, control.Backend.
 func (m *Monitor) StopAction(ctx context.Context, id string) (control.Action, error) {
-	return m.closer.Stop(ctx, id, "asked for on the control socket")
+	return m.closer.Stop(ctx, id, "asked for by an operator")
 }

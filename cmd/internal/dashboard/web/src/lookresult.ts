@@ -14,7 +14,7 @@ const onGrid = (t: number): number => Math.floor(t / width) * width;
 
 // What the tables are called, in their order, and what their rows consist of.
 const kinds: Record<string, { title: string; number?: boolean; name: string; part?: string }> = {
-  "guest-syscalls": { title: "System calls of the guest", number: true, name: "System call", part: "Detail" },
+  "guest-syscalls": { title: "System calls of the guest", number: true, name: "System call", part: "Virtual CPU" },
   syscalls: { title: "System calls of its QEMU", number: true, name: "System call", part: "Thread" },
   exits: { title: "Exits of the guest", name: "Reason" },
   kvm: { title: "What KVM did beside", name: "What" },
