@@ -188,7 +188,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// A page is told of all domains, then of what changes and of units; only so many are.
+// A page is told of all domains and closer looks, then of what changes and of units; only so many are.
 func TestLive(t *testing.T) {
 	f := newFake(3)
 	c := serve(t, config.Dashboard{Listen: "unix:" + filepath.Join(t.TempDir(), "board.sock")}, f)
@@ -219,7 +219,7 @@ func TestLive(t *testing.T) {
 			seen[event] += len(list)
 		}
 	}
-	if seen["domains"] != 3 || seen["units"] == 0 {
+	if seen["domains"] != 3 || seen["units"] == 0 || seen["actions"] < len(f.looks) {
 		t.Errorf("told of %v", seen)
 	}
 	for range liveMost - 1 {

@@ -132,13 +132,13 @@ export class Charts {
       series: [
         {},
         {
-          stroke: line, width: 1.4, points: { show: false }, spanGaps: false, fill: tails || hits ? ink("chart-fill") : undefined,
+          stroke: line, width: 1.4, points: { show: false }, spanGaps: false, fill: hits ? ink("chart-bar") : tails ? ink("chart-fill") : undefined,
           ...(hits && uPlot.paths.bars ? { paths: uPlot.paths.bars({ size: [1, 1000], align: 1 }) } : {}),
         },
         { stroke: ink("anomalous"), width: 0, paths: () => null, points: { show: true, size: 6, width: 1.5, stroke: ink("anomalous"), fill: ink("paper") } },
       ],
       hooks: {
-        drawClear: [(u) => this.ground(u)],
+        drawClear: [(u) => this.ground(u, lane)],
         draw: [(u) => this.over(u, lane)],
         setCursor: [(u) => this.tell(u)],
         setSelect: [(u) => {
@@ -151,8 +151,8 @@ export class Charts {
     };
   }
 
-  // ground draws what lies behind the lines: times that were not scored, hatched; those of suspicion and alarm, shaded.
-  private ground(u: uPlot): void {
+  // ground draws what lies behind the lines: times that were not scored, hatched, but where hits are shown; those of suspicion and alarm, shaded.
+  private ground(u: uPlot, lane: Lane): void {
     const { left, top, height } = u.bbox;
     const ratio = window.devicePixelRatio || 1;
     const g = u.ctx;
@@ -163,7 +163,7 @@ export class Charts {
     for (const run of runs(this.steps)) {
       const x = u.valToPos(run.from, "x", true);
       const w = Math.max(ratio, u.valToPos(run.to, "x", true) - x);
-      if (run.blank) {
+      if (run.blank && lane !== "hits") {
         g.fillStyle = ink("gap");
         g.fillRect(x, top, w, height);
         hatch(g, x, top, w, height, ink(run.state === undefined ? "line" : look(run.state).ink), 8 * ratio);
