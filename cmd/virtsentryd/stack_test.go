@@ -16,6 +16,7 @@ import (
 	golibvirt "libvirt.org/go/libvirt"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
+	"github.com/virtsentry/virtsentry/cmd/internal/price"
 	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/lab"
 	"github.com/virtsentry/virtsentry/libvirt"
 )
@@ -38,7 +39,8 @@ type stack struct {
 	raw     *golibvirt.Connect // for what our own package does not do
 	daemon  *exec.Cmd
 	starts  int    // of the daemon, so far
-	sources string // more of the configuration's [sources]
+	sources string // more of the configuration's [sources], and of tables after it
+	prices  string // file with the calibration that the daemon finds on its host; empty: the host's own
 	web     *guest
 	tiny    lab.TinyGuest // that web is; the zero value: it is another one
 	heard   *observer
@@ -196,6 +198,11 @@ func (s *stack) startDaemon(t *testing.T) {
 func (s *stack) virtsentryd(args ...string) *exec.Cmd {
 	script := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
 	line := []string{"--uts", "/bin/sh", "-c", script, s.lab.Hostname(), s.file("virtsentryd"), "--config", s.file("virtsentryd.toml")}
+	if s.prices != "" { // over /var/lib, since the directory itself may not be there
+		file := price.DefaultFile
+		line[3] = "mount -t tmpfs none /var/lib && mkdir -p " + filepath.Dir(file) + " && cp " + s.prices + " " + file + " && " + script
+		line = append([]string{"--mount"}, line...)
+	}
 	return exec.Command("unshare", append(line, args...)...)
 }
 

@@ -113,6 +113,14 @@ func (m *Manager) Start(ctx context.Context, d Subject, names []string, want tim
 	return m.Get(a.ID)
 }
 
+// Try says what would come of starting an action now: one that is asked, or refused and why, with its price. Nothing is noted. known says which names there are.
+func (m *Manager) Try(d Subject, names []string, want time.Duration, l Limits, known func(string) bool) control.Action {
+	if err := check(names, known); err != nil {
+		return control.Action{UUID: d.UUID, Name: d.Name, Actions: names, State: control.ActionRefused, Why: reason(err), Budget: l.Budget}
+	}
+	return m.Registry.Try(time.Now(), d, names, want, l, m.Quotes(d))
+}
+
 // run collects until it is to end.
 func (m *Manager) run(t *task, a control.Action, d Subject, o Observation, until time.Time, log logrus.FieldLogger) {
 	var gauge Gauge

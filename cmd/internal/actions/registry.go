@@ -61,17 +61,36 @@ func (r *run) span() time.Duration {
 func (r *Registry) Ask(now time.Time, d Subject, names []string, want time.Duration, l Limits, price Quotes) (control.Action, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	names = slices.Clone(names)
-	n := &run{limits: l, Action: control.Action{
-		ID: strings.ToLower(rand.Text()[:8]), UUID: d.UUID, Name: d.Name, Actions: names, State: control.ActionAsked, Asked: now, Budget: l.Budget,
-	}}
-	err := r.consider(now, n, want, price)
-	if err != nil {
-		n.State, n.Why, n.Until = control.ActionRefused, strings.TrimPrefix(err.Error(), control.ErrRefused.Error()+": "), now
-	}
+	n, err := r.ask(now, d, names, want, l, price)
+	n.ID = strings.ToLower(rand.Text()[:8])
 	r.runs = append(r.runs, n)
 	r.forget()
 	return n.Action, err
+}
+
+// Try says what would come of asking for an action now, without an id and without noting it: whether it is refused, why, and its price. price may not use the
+// registry.
+func (r *Registry) Try(now time.Time, d Subject, names []string, want time.Duration, l Limits, price Quotes) control.Action {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, _ := r.ask(now, d, names, want, l, price) // it says itself that it is refused
+	return n.Action
+}
+
+func (r *Registry) ask(now time.Time, d Subject, names []string, want time.Duration, l Limits, price Quotes) (*run, error) {
+	n := &run{limits: l, Action: control.Action{
+		UUID: d.UUID, Name: d.Name, Actions: slices.Clone(names), State: control.ActionAsked, Asked: now, Budget: l.Budget,
+	}}
+	err := r.consider(now, n, want, price)
+	if err != nil {
+		n.State, n.Why, n.Until = control.ActionRefused, reason(err), now
+	}
+	return n, err
+}
+
+// reason is why something was refused.
+func reason(err error) string {
+	return strings.TrimPrefix(err.Error(), control.ErrRefused.Error()+": ")
 }
 
 // consider fills in what an action may take and cost, or says why it may not run.

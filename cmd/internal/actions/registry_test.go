@@ -352,3 +352,27 @@ func TestForget(t *testing.T) {
 		t.Errorf("Running = %v", got)
 	}
 }
+
+// To try is to ask, but that nothing is noted.
+func TestTry(t *testing.T) {
+	for _, budget := range []float64{0, 0.059, 0.061} {
+		var r Registry
+		got := r.Try(noon, web, []string{Syscalls}, time.Hour, limits(budget), prices.of)
+		if list := r.List(); len(list) > 0 || got.ID != "" {
+			t.Errorf("it was noted: %+v, %+v", got, list)
+		}
+		want, _ := r.Ask(noon, web, []string{Syscalls}, time.Hour, limits(budget), prices.of)
+		want.ID = ""
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("budget %v: %s", budget, diff)
+		}
+	}
+	m := NewManager(nil, prices, nil, silent())
+	defer m.Close()
+	if a := m.Try(web, []string{Tap, TapHeaders}, 0, limits(0), anyName); a.State != control.ActionRefused || !strings.HasPrefix(a.Why, "tap-headers counts all that tap does") {
+		t.Errorf("%+v", a)
+	}
+	if a := m.Try(web, []string{Tap}, 0, limits(0), anyName); a.State != control.ActionAsked || a.Seconds != 30 || !a.Price.Known {
+		t.Errorf("%+v", a)
+	}
+}

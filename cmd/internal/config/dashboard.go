@@ -11,7 +11,7 @@ type Dashboard struct {
 	WebConfig string `toml:"web_config"`
 	// Hosts are the names by which browsers may ask for the page, besides localhost and IP addresses.
 	Hosts []string `toml:"hosts"`
-	// LocalChanges lets every user of the host mark and label, where Listen is a loopback address and WebConfig is empty.
+	// LocalChanges lets every user of the host mark, label and look closer, where Listen is a loopback address and WebConfig is empty.
 	LocalChanges bool `toml:"local_changes"`
 }
 

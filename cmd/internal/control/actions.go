@@ -65,6 +65,8 @@ type ActionOptions struct {
 type ActionRequest struct {
 	Actions []string `json:"actions"`           // names of ActionOptions, that run together
 	Seconds float64  `json:"seconds,omitempty"` // 0: as long as is usual
+	// DryRun only says what would come of it: an Action that is asked, or refused and why, with its price. It has no id, and is in no list.
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // Action is a closer look at a domain for a bounded time.
@@ -126,7 +128,8 @@ type ActionUnit struct {
 type Actions interface {
 	// ActionOptions says which actions there are for a domain, what they would cost, and why some cannot run. Errors: ErrNoDomain.
 	ActionOptions(ctx context.Context, ref string) (ActionOptions, error)
-	// StartAction begins a closer look, which ends by itself. Errors: ErrNoDomain; ErrRefused, with the figures or with what is in the way.
+	// StartAction begins a closer look, which ends by itself. Errors: ErrNoDomain; ErrRefused, with the figures or with what is in the way (but of a dry run, whose
+	// answer says so).
 	StartAction(ctx context.Context, ref string, request ActionRequest) (Action, error)
 	// ListActions lists those that run and those that ended of late, the newest first.
 	ListActions() []Action

@@ -38,6 +38,7 @@ func Handler(b control.Backend, cfg config.Dashboard) http.Handler {
 	})
 	routeDomains(mux, b)
 	routeIncidents(mux, b)
+	routeLooks(mux, b)
 	l := newLive(b)
 	mux.Handle("GET /api/events", l)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +174,7 @@ func decode(w http.ResponseWriter, r *http.Request, request any) bool {
 // answer writes a value, or an error with the status that it stands for.
 func answer(w http.ResponseWriter, v any, err error) {
 	switch {
-	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoIncident):
+	case errors.Is(err, control.ErrNoDomain), errors.Is(err, control.ErrNoIncident), errors.Is(err, control.ErrNoAction):
 		refuse(w, http.StatusNotFound, err)
 	case errors.Is(err, control.ErrNoProfile), errors.Is(err, control.ErrRefused):
 		refuse(w, http.StatusConflict, err)

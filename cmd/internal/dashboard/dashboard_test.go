@@ -188,7 +188,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// A page is told of all domains, then of what changes and of units; only so many are.
+// A page is told of all domains and closer looks, then of what changes and of units; only so many are.
 func TestLive(t *testing.T) {
 	f := newFake(3)
 	c := serve(t, config.Dashboard{Listen: "unix:" + filepath.Join(t.TempDir(), "board.sock")}, f)
@@ -219,7 +219,7 @@ func TestLive(t *testing.T) {
 			seen[event] += len(list)
 		}
 	}
-	if seen["domains"] != 3 || seen["units"] == 0 {
+	if seen["domains"] != 3 || seen["units"] == 0 || seen["actions"] < len(f.looks) {
 		t.Errorf("told of %v", seen)
 	}
 	for range liveMost - 1 {
@@ -250,6 +250,8 @@ func FuzzDashboard(f *testing.F) {
 	h := Handler(newFake(2), config.Dashboard{LocalChanges: true})
 	f.Add("GET", "/api/domains/x/counts?columns=3", "localhost", "")
 	f.Add("POST", "/api/incidents/x/label", "127.0.0.1", `{"label":"true"}`)
+	f.Add("GET", "/api/domains/web-000/quote?action=kvm&seconds=1e9", "localhost", "")
+	f.Add("GET", "/api/actions/look0000", "localhost", "")
 	f.Fuzz(func(t *testing.T, method, path, host, body string) {
 		r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 		if err != nil || strings.HasPrefix(r.URL.Path, "/api/events") {

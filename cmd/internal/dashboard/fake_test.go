@@ -24,6 +24,7 @@ type fake struct {
 	mu      sync.Mutex // guards what was asked for
 	labels  map[string]string
 	relearn []control.RelearnRequest
+	looks   []control.Action // in the order in which they were asked for
 }
 
 // states are those of the domains, in turn: the first one is that of a page on its own.
@@ -71,6 +72,9 @@ func newFake(n int) *fake {
 		}
 		d.Last = &control.UnitReport{Start: f.now.Add(-2 * time.Second), Judged: state == "normal" || state == "anomalous" || state == "suspect", Score: 0.21, PValue: 0.43}
 		f.domains = append(f.domains, d)
+	}
+	if n > 0 {
+		f.earlier(f.domains[0])
 	}
 	return f
 }

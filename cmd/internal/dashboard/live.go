@@ -21,7 +21,7 @@ const (
 )
 
 // live tells pages of news by server-sent events (WHATWG HTML, 9.2): "domains" with the rows of the list that have changed, "gone" with the UUIDs of domains that
-// are not watched any more, "units" with what units were judged to be.
+// are not watched any more, "units" with what units were judged to be, "actions" with closer looks that have changed.
 type live struct {
 	backend control.Backend
 	places  chan struct{} // holds one for each page
@@ -57,11 +57,11 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	s := &stream{w: w, steer: http.NewResponseController(w), known: map[string][]byte{}}
+	s := &stream{w: w, steer: http.NewResponseController(w), known: map[string][]byte{}, told: map[string][]byte{}}
 	units := l.backend.Subscribe(r.Context())
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
-	err := s.domains(rows(l.backend))
+	err := errors.Join(s.domains(rows(l.backend)), s.actions(l.backend.ListActions()))
 	var waiting []scored
 	for n := 1; err == nil; {
 		select {
@@ -75,8 +75,9 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			waiting = append(waiting, scored{u.Domain, u.State, u.Start, u.Judged, u.Lost, u.Score, u.PValue, u.Anomalous})
 		case <-tick.C:
 			n++
+			err = s.actions(l.backend.ListActions())
 			if n%rowsEvery == 0 {
-				err = s.domains(rows(l.backend))
+				err = errors.Join(err, s.domains(rows(l.backend)))
 			}
 			if len(waiting) > 0 {
 				err = errors.Join(err, s.send("units", waiting))
@@ -94,6 +95,7 @@ type stream struct {
 	w     http.ResponseWriter
 	steer *http.ResponseController
 	known map[string][]byte // rows as they were sent last, by UUID
+	told  map[string][]byte // actions likewise, by id
 }
 
 // domains sends the rows that are not as they were sent last.
@@ -125,6 +127,32 @@ func (s *stream) domains(list []row) error {
 		err = errors.Join(err, s.send("gone", gone))
 	}
 	return err
+}
+
+// actions sends those that are not as they were sent last. Those that are forgotten are not told of: a page may go on showing them.
+func (s *stream) actions(list []control.Action) error {
+	var changed []json.RawMessage
+	there := make(map[string]bool, len(list))
+	for _, a := range list {
+		there[a.ID] = true
+		text, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(text, s.told[a.ID]) {
+			s.told[a.ID] = text
+			changed = append(changed, text)
+		}
+	}
+	for id := range s.told {
+		if !there[id] {
+			delete(s.told, id)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return s.send("actions", changed)
 }
 
 func (s *stream) send(event string, v any) error {

@@ -294,7 +294,25 @@ func (m *Monitor) StartAction(ctx context.Context, ref string, request control.A
 		return control.Action{}, fmt.Errorf("%w: %v seconds: want up to %v, or 0 for what is usual", control.ErrRefused, request.Seconds, actions.Longest.Seconds())
 	}
 	want := time.Duration(request.Seconds * float64(time.Second))
+	if request.DryRun {
+		return c.tryAction(ctx, w, d, request.Actions, want), nil
+	}
 	return c.Start(ctx, d, request.Actions, want, c.limits(w.domain), func(name string) bool { return slices.Contains(c.names, name) })
+}
+
+// tryAction says what would come of an action, control.ActionRequest.
+func (c *closer) tryAction(ctx context.Context, w *watcher, d actions.Subject, names []string, want time.Duration) control.Action {
+	a := c.Try(d, names, want, c.limits(w.domain), func(name string) bool { return slices.Contains(c.names, name) })
+	if a.State == control.ActionRefused {
+		return a
+	}
+	why := c.obstacles(ctx, w)
+	for _, name := range names {
+		if text := why(name); text != "" {
+			a.State, a.Why = control.ActionRefused, name+": "+text
+		}
+	}
+	return a
 }
 
 // ListActions lists actions, control.Backend.
@@ -308,5 +326,5 @@ func (m *Monitor) ActionUnits(id string) ([]control.ActionUnit, error) { return 
 
 // StopAction ends an action, control.Backend.
 func (m *Monitor) StopAction(ctx context.Context, id string) (control.Action, error) {
-	return m.closer.Stop(ctx, id, "asked for on the control socket")
+	return m.closer.Stop(ctx, id, "asked for by an operator")
 }

@@ -388,6 +388,19 @@ func TestActionOfAnotherSource(t *testing.T) {
 	if _, by := b.options(b.domain.Name); by["other"].WhyNot != "" || by["other"].Words != "calls of the guest" || by["broken"].WhyNot != "not allowed" {
 		t.Errorf("%+v", by)
 	}
+	// A dry run says the same, and starts nothing.
+	for name, want := range map[string]string{"other": control.ActionAsked, "broken": control.ActionRefused, "none": control.ActionRefused} {
+		a, err := b.StartAction(t.Context(), b.domain.Name, control.ActionRequest{Actions: []string{name}, Seconds: 3600, DryRun: true})
+		if err != nil || a.State != want || a.ID != "" || name == "broken" && a.Why != "broken: not allowed" || name == "other" && a.Seconds != 600 {
+			t.Errorf("dry run of %s: %+v, %v", name, a, err)
+		}
+	}
+	if _, err := b.StartAction(t.Context(), b.domain.Name, control.ActionRequest{Actions: []string{"other"}, Seconds: -1, DryRun: true}); !errors.Is(err, control.ErrRefused) {
+		t.Errorf("dry run of -1 second = %v", err)
+	}
+	if list := b.ListActions(); len(list) != 0 || other.finished != 0 {
+		t.Errorf("dry runs have left %+v", list)
+	}
 	if _, err := b.StartAction(t.Context(), b.domain.Name, control.ActionRequest{Actions: []string{"syscalls", "other", "broken"}}); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "broken: not at all") {
 		t.Errorf("StartAction = %v", err)
 	}

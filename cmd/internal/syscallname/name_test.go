@@ -15,3 +15,16 @@ func TestOf(t *testing.T) {
 		t.Errorf("Of(vax, 1) = %q, want none", got)
 	}
 }
+
+func TestNumber(t *testing.T) {
+	for name, want := range map[string]int{"read": 0, "execve": 59, "ioctl": 16} {
+		if got, ok := Number("amd64", name); !ok || got != want {
+			t.Errorf("Number(amd64, %s) = %d, %t; want %d", name, got, ok, want)
+		}
+	}
+	for _, of := range [][2]string{{"amd64", "other"}, {"vax", "read"}} {
+		if got, ok := Number(of[0], of[1]); ok {
+			t.Errorf("Number(%v) = %d, want none", of, got)
+		}
+	}
+}

@@ -62,9 +62,26 @@ export interface Relearnt {
   effect: { attacks: { name: string; simulated: boolean; before: number; after: number }[] | null; reference: Verdicts; marked: Verdicts; remembered: Verdicts };
 }
 
+export interface Price { known: boolean; slowdown: number; low: number; high: number; why?: string }
+export interface ActionOption { name: string; words: string; why_not?: string; running?: string; price: Price }
+export interface ActionOptions {
+  uuid: string; name: string; budget?: number; unpriced_allowed: boolean; usual_seconds: number; longest_seconds: number; guest_seconds_left?: number; actions: ActionOption[] | null;
+}
+export interface ActionUnit { start: string; duration_seconds: number; hits: number; lost: number; state?: string; judged: boolean; score: number; p_value: number }
+export interface Action {
+  id: string; uuid: string; name: string; actions: string[]; state: "asked" | "refused" | "running" | "ended"; code?: string; why?: string;
+  asked: string; started?: string; until?: string; seconds: number; wanted_seconds: number; price: Price; measured_price: Price; budget?: number; units: number; hits: number; lost: number;
+}
+export interface Tallied { feature: string; words?: string; hits: number; kind: string; number?: number; name: string; part?: string; values?: number[] }
+export interface ActionResult extends Action { line?: ActionUnit[] | null; rows: Tallied[] }
+
 export interface Session { version: string; token?: string; changes: boolean; history: { error?: string; damaged?: string } }
 
 let token = "";
+let ahead = 0;
+
+/** now is the daemon's time in ms, as far as it tells: the browser's clock may be another computer's, and wrong. */
+export const now = (): number => Date.now() + ahead;
 
 /** Failure is what the daemon says against a request. */
 export class Failure extends Error {
@@ -78,6 +95,8 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   } catch {
     throw new Failure("The daemon does not answer. Is virtsentryd running?", 0);
   }
+  const told = Date.parse(answer.headers.get("Date") ?? "");
+  if (!Number.isNaN(told)) ahead = Math.abs(told - Date.now()) < 2000 ? 0 : told - Date.now(); // it is told in whole seconds
   const text = await answer.text();
   let value: unknown;
   try {

@@ -1,5 +1,5 @@
 // The page: which view is shown, what all views share, and the stream of news.
-import { Failure, openSession, type Row, type ScoredUnit, type Session } from "./api";
+import { Failure, openSession, type Action, type Row, type ScoredUnit, type Session } from "./api";
 import { h, newInks, text } from "./dom";
 import { ListView } from "./list";
 import { DomainView } from "./domain";
@@ -12,14 +12,15 @@ export interface View {
   readonly title: string;
   rows?(): void; // the list of domains has changed
   units?(list: ScoredUnit[]): void;
+  actions?(): void; // closer looks have changed
   repaint?(): void; // the colours have changed
   close?(): void;
 }
 
 /** Shared is what views share. */
-export interface Shared { rows: Map<string, Row>; known: boolean; session: Session }
+export interface Shared { rows: Map<string, Row>; actions: Map<string, Action>; known: boolean; session: Session }
 
-const shared: Shared = { rows: new Map(), known: false, session: { version: "", changes: false, history: {} } };
+const shared: Shared = { rows: new Map(), actions: new Map(), known: false, session: { version: "", changes: false, history: {} } };
 let view: View | undefined;
 
 const main = document.getElementById("main") as HTMLElement;
@@ -32,10 +33,10 @@ function complain(words: string): void {
 }
 
 function route(): void {
-  const [, page = "", ref = ""] = location.hash.split("/");
+  const [, page = "", ref = "", what = ""] = location.hash.split("/");
   view?.close?.();
   try {
-    if (page === "domain" && ref !== "") view = new DomainView(shared, decodeURIComponent(ref));
+    if (page === "domain" && ref !== "") view = new DomainView(shared, decodeURIComponent(ref), what === "look");
     else if (page === "incident" && ref !== "") view = new IncidentView(shared, decodeURIComponent(ref));
     else if (page === "incidents") view = new IncidentsView();
     else view = new ListView(shared);
@@ -85,7 +86,9 @@ function listen(): void {
     heard = Date.now();
     f(JSON.parse((e as MessageEvent<string>).data) as T);
   });
-  source.addEventListener("open", () => { heard = Date.now(); text(live, "live"); live.className = "on"; complain(""); });
+  source.addEventListener("open", () => {
+    shared.actions.clear(); // those that are known are told of again: the daemon may have been started anew
+    heard = Date.now(); text(live, "live"); live.className = "on"; complain(""); });
   source.addEventListener("error", () => {
     text(live, "not connected");
     live.className = "off";
@@ -100,6 +103,10 @@ function listen(): void {
   on<string[]>("gone", (list) => {
     for (const uuid of list) shared.rows.delete(uuid);
     view?.rows?.();
+  });
+  on<Action[]>("actions", (list) => {
+    for (const a of list) shared.actions.set(a.id, a);
+    view?.actions?.();
   });
   on<ScoredUnit[]>("units", (list) => view?.units?.(list));
   on("alive", () => undefined);

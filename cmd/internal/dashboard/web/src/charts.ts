@@ -5,9 +5,13 @@ import { canvas, h, hatch, ink, text } from "./dom";
 import { clock, count, day, look, seen, tail } from "./words";
 
 /** Step is a unit or a minute, as charts draw it. Times are seconds since 1970. */
-export interface Step { at: number; length: number; state?: string; reason?: string; score?: number; p?: number; unusual: boolean }
+export interface Step { at: number; length: number; state?: string; reason?: string; score?: number; p?: number; unusual: boolean; hits?: number; lost?: number }
 
-export interface Mark { from: number; to: number; open: boolean; text: string }
+/** Mark is an incident, or a closer look. */
+export interface Mark { from: number; to: number; open: boolean; text: string; look?: boolean }
+
+/** Lane is what one of the charts shows: p-values, scores, or what a closer look has counted. */
+export type Lane = "tails" | "score" | "hits";
 export interface Span { from: number; to: number }
 
 const axisFont = "11px system-ui, sans-serif";
@@ -36,9 +40,9 @@ export class Charts {
   private readonly readout = h("p", { class: "readout", "aria-live": "off" });
   private readonly watch: ResizeObserver;
 
-  /** Where onSelect is missing, no span can be chosen. */
-  constructor(private readonly onSelect?: (s: Span) => void) {
-    for (let i = 0; i < 2; i++) {
+  /** Where onSelect is missing, no span can be chosen. Charts of one group share their cursor. */
+  constructor(private readonly onSelect?: (s: Span) => void, private readonly lanes: Lane[] = ["tails", "score"], private readonly group = "domain") {
+    for (let i = 0; i < lanes.length; i++) {
       this.holders.push(h("div", { class: "plot" }));
       this.captions.push(h("figcaption", null));
     }
@@ -47,13 +51,16 @@ export class Charts {
     this.watch.observe(this.element);
   }
 
-  show(steps: Step[], marks: Mark[], level: number): void {
+  /** what says what is counted, where there is a lane for hits. */
+  show(steps: Step[], marks: Mark[], level: number, what = ""): void {
     this.steps = steps;
     this.marks = marks;
     this.level = level;
     const each = (steps[0]?.length ?? 0) > 10 ? "the lowest of each minute" : "of each unit";
-    const captions = [`p-value, ${each}: the higher in the chart, the less probable`, `Score, ${each}: below 0 lies outside of what was learnt`];
-    this.captions.forEach((c, i) => text(c, captions[i] ?? ""));
+    const captions: Record<Lane, string> = {
+      tails: `p-value, ${each}: the higher in the chart, the less probable`, score: `Score, ${each}: below 0 lies outside of what was learnt`, hits: `Hits ${each}: ${what}`,
+    };
+    this.captions.forEach((c, i) => text(c, captions[this.lanes[i] ?? "score"]));
     const data = this.data();
     if (this.plots.length === 0) this.build(data);
     else this.plots.forEach((p, i) => p.setData(data[i] as uPlot.AlignedData));
@@ -77,14 +84,14 @@ export class Charts {
 
   private data(): uPlot.AlignedData[] {
     const at = this.steps.map((s) => s.at);
-    return [
-      [at, this.steps.map((s) => (s.p === undefined ? null : -Math.log10(Math.max(s.p, 1e-9)))), this.steps.map((s) => (s.p !== undefined && s.unusual ? -Math.log10(Math.max(s.p, 1e-9)) : null))],
-      [at, this.steps.map((s) => s.score ?? null), this.steps.map((s) => (s.unusual ? (s.score ?? null) : null))],
-    ] as uPlot.AlignedData[];
+    const of: Record<Lane, (s: Step) => number | null> = {
+      tails: (s) => (s.p === undefined ? null : -Math.log10(Math.max(s.p, 1e-9))), score: (s) => s.score ?? null, hits: (s) => s.hits ?? null,
+    };
+    return this.lanes.map((lane) => [at, this.steps.map(of[lane]), this.steps.map((s) => (s.unusual && lane !== "hits" ? of[lane](s) : null))] as uPlot.AlignedData);
   }
 
   private size(): { width: number; height: number } {
-    return { width: Math.max(280, this.element.clientWidth), height: 190 };
+    return { width: Math.max(280, this.element.clientWidth), height: this.group === "domain" ? 190 : 150 };
   }
 
   private resize(): void {
@@ -92,22 +99,26 @@ export class Charts {
   }
 
   private build(data: uPlot.AlignedData[]): void {
-    this.holders.forEach((holder, i) => this.plots.push(new uPlot(this.options(i === 0), data[i] as uPlot.AlignedData, holder)));
+    this.holders.forEach((holder, i) => this.plots.push(new uPlot(this.options(this.lanes[i] ?? "score"), data[i] as uPlot.AlignedData, holder)));
   }
 
-  private options(tails: boolean): uPlot.Options {
+  private options(lane: Lane): uPlot.Options {
+    const tails = lane === "tails";
+    const hits = lane === "hits";
     const line = ink("chart");
     const axis = { stroke: ink("dim"), font: axisFont, grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1, size: 4 } };
     return {
       ...this.size(),
       legend: { show: false },
       padding: [8, 8, 0, 0],
-      cursor: { drag: { x: this.onSelect !== undefined, y: false, setScale: false }, sync: { key: "domain" }, points: { size: 6 } },
+      cursor: { drag: { x: this.onSelect !== undefined, y: false, setScale: false }, sync: { key: this.group }, points: { size: 6 } },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: {
         x: { time: true },
         y: {
-          range: tails
+          range: hits
+            ? (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.25)]
+            : tails
             ? (_u, _low, high) => [0, Math.max(3.2, (high ?? 0) * 1.08)]
             : (_u, low, high) => { const span = Math.max(0.2, (high ?? 0) - (low ?? 0)); return [Math.min(-0.1, (low ?? 0) - 0.08 * span), Math.max(0.1, (high ?? 0) + 0.08 * span)]; },
         },
@@ -116,16 +127,19 @@ export class Charts {
         { ...axis, values: times, space: 70, size: 34 },
         tails
           ? { ...axis, size: 56, splits: (u) => Array.from({ length: Math.floor(u.scales.y?.max ?? 3) + 1 }, (_x, k) => k), values: (_u, splits) => splits.map((v) => (v === 0 ? "1" : v <= 3 ? (10 ** -v).toFixed(v) : "1e-" + v)) }
-          : { ...axis, size: 56 },
+          : { ...axis, size: 56, ...(hits ? { values: (_u: uPlot, splits: number[]) => splits.map((v) => (Number.isInteger(v) ? count(v) : "")) } : {}) },
       ],
       series: [
         {},
-        { stroke: line, width: 1.4, points: { show: false }, spanGaps: false, fill: tails ? ink("chart-fill") : undefined },
+        {
+          stroke: line, width: 1.4, points: { show: false }, spanGaps: false, fill: hits ? ink("chart-bar") : tails ? ink("chart-fill") : undefined,
+          ...(hits && uPlot.paths.bars ? { paths: uPlot.paths.bars({ size: [1, 1000], align: 1 }) } : {}),
+        },
         { stroke: ink("anomalous"), width: 0, paths: () => null, points: { show: true, size: 6, width: 1.5, stroke: ink("anomalous"), fill: ink("paper") } },
       ],
       hooks: {
-        drawClear: [(u) => this.ground(u)],
-        draw: [(u) => this.over(u, tails)],
+        drawClear: [(u) => this.ground(u, lane)],
+        draw: [(u) => this.over(u, lane)],
         setCursor: [(u) => this.tell(u)],
         setSelect: [(u) => {
           if (u.select.width < 3) return;
@@ -137,8 +151,8 @@ export class Charts {
     };
   }
 
-  // ground draws what lies behind the lines: times that were not scored, hatched; those of suspicion and alarm, shaded.
-  private ground(u: uPlot): void {
+  // ground draws what lies behind the lines: times that were not scored, hatched, but where hits are shown; those of suspicion and alarm, shaded.
+  private ground(u: uPlot, lane: Lane): void {
     const { left, top, height } = u.bbox;
     const ratio = window.devicePixelRatio || 1;
     const g = u.ctx;
@@ -149,7 +163,7 @@ export class Charts {
     for (const run of runs(this.steps)) {
       const x = u.valToPos(run.from, "x", true);
       const w = Math.max(ratio, u.valToPos(run.to, "x", true) - x);
-      if (run.blank) {
+      if (run.blank && lane !== "hits") {
         g.fillStyle = ink("gap");
         g.fillRect(x, top, w, height);
         hatch(g, x, top, w, height, ink(run.state === undefined ? "line" : look(run.state).ink), 8 * ratio);
@@ -166,7 +180,7 @@ export class Charts {
   }
 
   // over draws what lies before the lines: incidents, the level, the chosen span.
-  private over(u: uPlot, tails: boolean): void {
+  private over(u: uPlot, lane: Lane): void {
     const { left, top, width, height } = u.bbox;
     const ratio = window.devicePixelRatio || 1;
     const g = u.ctx;
@@ -178,6 +192,15 @@ export class Charts {
     for (const m of this.marks) {
       const x = u.valToPos(m.from, "x", true);
       const to = u.valToPos(m.to, "x", true);
+      if (m.look) {
+        // A bar below the incidents, and the span washed: it may be a hair's breadth of a day.
+        const w = Math.max(4 * ratio, to - x);
+        g.fillStyle = ink("pick");
+        if (lane !== "hits") g.fillRect(x, top, w, height);
+        g.fillStyle = ink("accent");
+        g.fillRect(x, top + 11 * ratio, w, 4 * ratio);
+        continue;
+      }
       g.strokeStyle = g.fillStyle = ink("anomalous");
       g.beginPath();
       g.moveTo(x, top + 8 * ratio);
@@ -186,7 +209,7 @@ export class Charts {
       if (!m.open) g.lineTo(Math.max(to, x + 2 * ratio), top + 8 * ratio);
       g.stroke();
     }
-    const at = tails ? (this.level > 0 ? -Math.log10(this.level) : undefined) : 0;
+    const at = lane === "tails" ? (this.level > 0 ? -Math.log10(this.level) : undefined) : lane === "score" ? 0 : undefined;
     if (at !== undefined) {
       const y = u.valToPos(at, "y", true);
       g.setLineDash([5 * ratio, 4 * ratio]);
@@ -211,14 +234,15 @@ export class Charts {
 
   private tell(u: uPlot): void {
     const s = u.cursor.idx === null || u.cursor.idx === undefined ? undefined : this.steps[u.cursor.idx];
-    this.readout.textContent = s === undefined ? "Point at a chart to read it" + (this.onSelect ? "; drag to choose a span." : ".") : words(s);
+    this.readout.textContent = s === undefined ? "Point at a chart to read it" + (this.onSelect ? "; drag to choose a span." : ".") : [words(s), ...this.marks.filter((m) => m.look && m.from < s.at + s.length && m.to > s.at).map((m) => m.text)].join(" · ");
   }
 }
 
 function words(s: Step): string {
   const t = new Date(s.at * 1000);
   const figures = s.p === undefined || s.score === undefined ? "not scored" + (s.reason ? ": " + s.reason : "") : `score ${s.score.toFixed(3)}, p-value ${tail(s.p)}${s.unusual ? " (unusual)" : ""}`;
-  return `${day(t)} ${clock(t)} · ${s.state ?? "nothing is known"} · ${figures}`;
+  const hits = s.hits === undefined ? "" : ` · ${s.hits} hits${s.lost ? `, at most ${s.lost} events lost` : ""}`;
+  return `${day(t)} ${clock(t)} · ${s.state ?? "nothing is known"} · ${figures}${hits}`;
 }
 
 interface Run { from: number; to: number; state?: string; blank: boolean }

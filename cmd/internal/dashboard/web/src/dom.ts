@@ -14,6 +14,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props | 
   return e;
 }
 
+/** svg makes an element of a picture, which takes its colours from the style sheet. */
+export function svg<K extends keyof SVGElementTagNameMap>(tag: K, props: Record<string, string | number>, ...children: SVGElement[]): SVGElementTagNameMap[K] {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(props)) e.setAttribute(key, String(value));
+  e.append(...children);
+  return e;
+}
+
 /** text sets an element's text, if it is another. */
 export function text(e: Element, s: string): void {
   if (e.textContent !== s) e.textContent = s;

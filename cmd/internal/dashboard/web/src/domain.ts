@@ -1,8 +1,9 @@
 // One domain: its state, what its units were judged to be over time, what was counted, and what is to be said of a span.
 import type { Shared, View } from "./app";
-import { Failure, get, part, post, type Counts, type Domain, type Incident, type Relearnt, type ScoredUnit, type Timeline, type Track } from "./api";
+import { Failure, get, now, part, post, type Counts, type Domain, type Incident, type Relearnt, type ScoredUnit, type Timeline, type Track } from "./api";
 import { Charts, far, gaps, Heat, type Mark, type Span, type Step } from "./charts";
 import { h, text } from "./dom";
+import { LookPanel } from "./look";
 import { around, facts, incidentRows, judging, variables } from "./explain";
 import { ago, badge, clock, count, lasting, moment, percent, tail } from "./words";
 
@@ -39,6 +40,7 @@ export class DomainView implements View {
   private readonly panel = h("aside", { class: "panel", "aria-label": "The chosen span" });
   private readonly charts = new Charts((s) => this.choose(s));
   private readonly heat = new Heat(() => (this.all ? 1000 : 24));
+  private readonly look: LookPanel;
   private readonly body: HTMLElement;
   private all = false;
   private range = "units";
@@ -53,7 +55,9 @@ export class DomainView implements View {
   private readonly from = h("input", { type: "datetime-local", step: 2, "aria-label": "From" });
   private readonly to = h("input", { type: "datetime-local", step: 2, "aria-label": "To" });
 
-  constructor(private readonly shared: Shared, private readonly ref: string) {
+  /** look: the panel of closer looks is what was asked for. */
+  constructor(private readonly shared: Shared, private readonly ref: string, private toLook: boolean) {
+    this.look = new LookPanel(shared, ref, toLook, (from, to) => this.timeline ? stepsOf(this.timeline.units).filter((s) => s.at + s.length > from && s.at < to) : []);
     const buttons = ranges.map(([key, words]) => {
       const b = h("button", { type: "button", "aria-pressed": String(key === this.range) }, words);
       b.addEventListener("click", () => {
@@ -76,9 +80,10 @@ export class DomainView implements View {
     });
     this.body = h("div", { hidden: true }, this.lead, this.facts,
       h("h2", null, "Over time"), h("div", { class: "bar" }, h("div", { class: "chips", role: "group", "aria-label": "Span that is shown" }, buttons),
-        h("span", { class: "dim" }, "Hatched: not scored. Dashed: the limit. ◯ unusual. ⊓ incident. Strip at the foot: state.")),
+        h("span", { class: "dim" }, "Hatched: not scored. Dashed: the limit. ◯ unusual. ⊓ incident. ▬ closer look. Strip at the foot: state.")),
       this.charts.element, this.missing, this.panel,
       h("details", { class: "byhand" }, h("summary", null, "Choose a span by its times"), h("div", { class: "bar" }, this.from, " to ", this.to, apply)),
+      this.look.element,
       h("h2", null, "Features over the last hour"),
       h("div", { class: "bar" }, h("div", { class: "chips" }, more), heatLegend()), this.heat.element,
       h("h2", null, "The newest unusual unit"), this.explanation, h("h2", null, "Incidents"), this.incidents, h("h2", null, "Surroundings"), this.near);
@@ -92,10 +97,17 @@ export class DomainView implements View {
     this.closed = true;
     window.clearInterval(this.timer);
     this.charts.close();
+    this.look.close();
     this.heat.close();
   }
 
+  actions(): void {
+    this.look.actions();
+    if (this.timeline) this.draw();
+  }
+
   repaint(): void {
+    this.look.repaint();
     this.charts.repaint();
     this.heat.draw();
   }
@@ -120,11 +132,15 @@ export class DomainView implements View {
       this.timeline = t;
       this.counts = c;
       this.body.hidden = false;
+      this.look.know(d.uuid);
       this.show(d);
       this.draw();
+      this.look.timed();
       if (c.rows?.length) this.heat.show(c);
       this.heat.element.hidden = !c.rows?.length;
       text(this.said, "");
+      if (this.toLook) this.look.element.scrollIntoView({ block: "start" });
+      this.toLook = false;
     } catch (e) {
       if (!this.closed) text(this.said, e instanceof Failure ? (e.status === 404 ? "This domain does not run on this host, or not any more." : e.message) : String(e));
     } finally {
@@ -176,6 +192,12 @@ export class DomainView implements View {
       from: Date.parse(i.from ?? i.since) / 1000, to: i.closed && i.to ? Date.parse(i.to) / 1000 : i.closed && i.until ? Date.parse(i.until) / 1000 : Date.now() / 1000,
       open: !i.closed, text: i.text,
     }));
+    for (const a of this.look.looks()) {
+      if (!a.started) continue;
+      const running = a.state === "running";
+      const to = Date.parse(a.until ?? a.started) / 1000;
+      marks.push({ from: Date.parse(a.started) / 1000, to: running ? Math.min(to, now() / 1000) : to, open: running, look: true, text: "closer look: " + a.actions.join(", ") });
+    }
     this.charts.show(steps, marks, this.timeline?.level ?? 0);
     const list = [...gaps(steps)].sort((a, b) => b[1] - a[1]).map(([why, s]) => `${why} ${lasting(s)}`);
     text(this.missing, steps.length === 0 ? "No unit of this domain has come yet." : list.length === 0 ? "All of the shown time was scored." : "Not scored in the shown time: " + list.join(", ") + ".");

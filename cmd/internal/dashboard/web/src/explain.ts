@@ -11,6 +11,33 @@ export function table(heads: string[], rows: (Node | string)[][], kinds: string[
     h("tbody", null, rows.map((r) => h("tr", null, r.map((c, i) => h("td", { class: kinds[i] ?? "" }, c)))))));
 }
 
+/** columns are those of a table that can be sorted. value is what a row is sorted by. */
+export interface Column<R> { title: string; kind?: string; hint?: string; cell: (r: R) => Node | string; value?: (r: R) => number | string }
+
+/** Order is what a table is sorted by: a column, and which way. */
+export interface Order { column: number; down: boolean }
+
+/** sortable is a table of which the heads sort it. It shows the first ones; order is kept, and again called when it changes. */
+export function sortable<R>(columns: Column<R>[], rows: R[], order: Order, most: number, again: () => void): HTMLElement {
+  const by = columns[order.column]?.value;
+  const sorted = by ? [...rows].sort((a, b) => {
+    const [x, y] = [by(a), by(b)];
+    const way = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true });
+    return order.down ? -way : way;
+  }) : rows;
+  const heads = columns.map((c, i) => {
+    if (!c.value) return h("th", { scope: "col", class: c.kind, title: c.hint }, c.title);
+    const sort = (): void => {
+      order.down = order.column === i ? !order.down : c.kind === "number";
+      order.column = i;
+      again();
+    };
+    return h("th", { scope: "col", class: c.kind, title: c.hint, "aria-sort": order.column === i ? (order.down ? "descending" : "ascending") : null }, h("button", { type: "button", onclick: sort, "data-head": i }, c.title));
+  });
+  return h("div", { class: "scroll" }, h("table", null, h("thead", null, h("tr", null, heads)),
+    h("tbody", null, sorted.slice(0, most).map((r) => h("tr", null, columns.map((c) => h("td", { class: c.kind }, c.cell(r))))))));
+}
+
 /** variables shows which features made a unit unusual. */
 export function variables(list: Variable[]): HTMLElement {
   return table(["Feature", "Part", "Counted", "Usually", "Out of the usual"], list.map((v) => [

@@ -47,6 +47,7 @@ export class IncidentView implements View {
     }));
     const parts: (Node | null)[] = [
       h("h1", null, `${i.kind} · ${i.name}`), h("p", { class: "lead" }, i.text), facts(list),
+      h("p", null, h("a", { href: `#/domain/${part(i.uuid)}/look`, id: "look-closer", class: "button" }, `Look closer at ${i.name} …`)),
       h("h2", null, "What was it?"), judging(i, this.shared.session.changes, (n) => text(label, labelled(n))),
     ];
     if (i.peak) {
