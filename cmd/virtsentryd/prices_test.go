@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,52 @@ func TestAppraisal(t *testing.T) {
 	p.domains = observedAs{} // nothing is known of it from before
 	if got := measure(2_000_000); !got.Known || got.Slowdown <= few.Slowdown {
 		t.Errorf("of a domain of which no unit is remembered: %+v", got)
+	}
+}
+
+// An action that meets far more than was thought is stopped, and the next one is refused for what was learnt.
+func TestDearActionIsLearnt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cost.json")
+	calibrate(t, file)
+	p := &prices{domains: busy(10), file: file}
+	d := actions.Subject{UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web"}
+	before := p.Quotes(d)([]string{"syscalls"}, nil)
+	if !before.Known || !strings.Contains(before.Why, "estimated") {
+		t.Fatalf("before: %+v", before)
+	}
+	budget := before.High + 0.01
+	limits := actions.Limits{Budget: &budget, Usual: time.Minute, Longest: time.Minute}
+	var r actions.Registry
+	ask := func() (control.Action, error) { return r.Ask(time.Now(), d, []string{"syscalls"}, 0, limits, p.Quotes(d)) }
+	a, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Begin(time.Now(), a.ID, "")
+	g := p.Appraise(d, []string{"syscalls"}, nil)
+	over := ""
+	for range 3 {
+		over = r.Measured(time.Now(), a.ID, g.Measure(actions.Evidence{Seconds: 2, Counts: map[string]uint64{"syscalls:vcpu:ioctl": 20_000_000}}))
+	}
+	g.Close()
+	if !strings.Contains(over, "the budget is") {
+		t.Errorf("it is not stopped: %q", over)
+	}
+	r.End(time.Now(), a.ID, control.EndedDear, over)
+	if after := p.Quotes(d)([]string{"syscalls"}, nil); after.High <= budget || strings.Contains(after.Why, "estimated") {
+		t.Errorf("after: %+v; before: %+v", after, before)
+	}
+	if _, err := ask(); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "its budget is") {
+		t.Errorf("asked again: %v", err)
+	}
+	if other := p.Quotes(actions.Subject{UUID: "another"})([]string{"syscalls"}, nil); other.High != before.High {
+		t.Errorf("of another domain: %+v", other)
+	}
+	for i := range mostMet {
+		p.learn(strconv.Itoa(i), cost.Rates{"kvm": 1})
+	}
+	if _, there := p.met[d.UUID]; there || len(p.met) != mostMet {
+		t.Errorf("%d domains are kept, the oldest is: %v", len(p.met), there)
 	}
 }
 
