@@ -101,7 +101,7 @@ A lab that is not up is made, and removed afterwards. QEMU has a CPU of its own 
 	f.StringSliceVar(&run.Sources, "sources", nil, "the sources (default: all that see the lab's guests, and of the groups of trace points one)")
 	f.IntVar(&run.Fit, "fit", 1, "combinations to fit to for each sort of work, beside each source alone")
 	f.IntVar(&run.Held, "held", 3, "combinations to hold out for each sort of work")
-	f.DurationVar(&run.Each, "each", 80*time.Second, "how long the guest works for each combination")
+	f.DurationVar(&run.Each, "each", 86*time.Second, "how long the guest works for each combination")
 	_ = cmd.MarkFlagRequired("output") // it fails only for a flag that does not exist
 	return cmd
 }

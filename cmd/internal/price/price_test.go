@@ -26,7 +26,7 @@ func TestKind(t *testing.T) {
 		{"virtqueue_fill:net.tx", "probe:network", true},
 		{"virtio_blk_handle_read", "probe:disk", true},
 		{"exec_tb", "probe:rest", true},
-		{"memory_region_ops_write:virtio-pci-notify-virtio-net", "probe:memory", true},
+		{"memory_region_ops_write:virtio-pci-notify-virtio-net", "", false},
 		{"memory_region_ops_write", "probe:rest", true},
 		{"tap:received:len<32", "packet", true},
 		{"tap:received:syn", "packet", false},
@@ -47,7 +47,7 @@ func TestKind(t *testing.T) {
 // TestSchemeIsComplete: whatever a source counts has a price by that source, and only kinds that something counts do.
 func TestSchemeIsComplete(t *testing.T) {
 	scheme := Scheme()
-	counted := map[string]bool{probeRest: true, kindGuest: true}
+	counted := map[string]bool{probeRest: true, kindGuest: true, "probe:memory": true}
 	columns := map[string][]string{}
 	set, err := catalogue.Load(catalogue.DefaultSet)
 	if err != nil {
@@ -103,6 +103,18 @@ func TestGroups(t *testing.T) {
 		if got := SourceKinds(GroupPrefix + group); !cmp.Equal(got, want) {
 			t.Errorf("%s pays for %v, want %v", group, got, want)
 		}
+	}
+	if kind, ok := EventKind("memory_region_ops_write"); !ok || kind != "probe:memory" {
+		t.Errorf("memory_region_ops_write: %q, %v", kind, ok)
+	}
+	if kind, ok := EventKind("virtqueue_fill"); ok {
+		t.Errorf("virtqueue_fill: %q", kind)
+	}
+	var m Meter
+	m.Observing("probes:memory")
+	m.Report(control.UnitReport{Duration: 2, Counts: map[string]uint64{"memory_region_ops_write:virtio-pci-notify-virtio-net": 10}})
+	if rates, err := m.Rates(); err != nil || len(rates) > 0 {
+		t.Errorf("rates by some of the hits: %v, %v", rates, err)
 	}
 	if events := GroupEvents("memory"); !cmp.Equal(events, []string{"qemu:memory_region_ops_write"}) {
 		t.Errorf("memory: %v", events)

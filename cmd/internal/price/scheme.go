@@ -100,7 +100,7 @@ func groupKinds(subsystem string) []string {
 	var kinds []string
 	columns := set.Columns()
 	for _, e := range set.Entries() {
-		if kind, ok := Kind(columns[e.Base].Name); ok && enabled[e.Event] {
+		if kind, ok := columnKind(columns[e.Base].Name); ok && enabled[e.Event] {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -159,9 +159,47 @@ var wide = sync.OnceValues(func() (*catalogue.Set, error) { return catalogue.Loa
 // set is the default feature set.
 var set = sync.OnceValues(func() (*catalogue.Set, error) { return catalogue.Load(catalogue.DefaultSet) })
 
+// partial are the kinds of which no source's units tell the rate: the wide set counts some hits of their trace points, by what these say, and each hit has a price.
+// A calibration counts them by the trace points themselves, and elsewhere they are estimated.
+var partial = sync.OnceValue(func() map[string]bool {
+	kinds := make(map[string]bool)
+	all, err := wide()
+	if err != nil {
+		return kinds
+	}
+	for _, e := range all.Entries() {
+		if kind, ok := EventKind(e.Event); ok && e.WhereField != "" {
+			kinds[kind] = true
+		}
+	}
+	return kinds
+})
+
+// EventKind returns the kind of the hits of a trace point of a group, without its provider, of which the default set has none. ok is false for other trace points.
+func EventKind(event string) (kind string, ok bool) {
+	all, err := wide()
+	if err != nil {
+		return "", false
+	}
+	columns := all.Columns()
+	for _, e := range all.Entries() {
+		if name := columns[e.Base].Subsystem; e.Event == event && slices.Contains(Groups(), name) && !slices.Contains(Subsystems(), name) {
+			return probePrefix + name, true
+		}
+	}
+	return "", false
+}
+
 // Kind returns the kind of events that a unit's column counts. ok is false for a column whose hits are counted in another one, too (pairs of events, gaps between
-// them, and what headers tell of packets), and for the default set's columns if the set cannot be read.
+// them, and what headers tell of packets), for one of a trace point of which not all hits are counted, and for the default set's columns if the set cannot be read.
 func Kind(column string) (kind string, ok bool) {
+	if kind, ok = columnKind(column); partial()[kind] {
+		return "", false
+	}
+	return kind, ok
+}
+
+func columnKind(column string) (kind string, ok bool) {
 	source, rest, found := strings.Cut(column, ":")
 	switch {
 	case !found:

@@ -270,7 +270,7 @@ func (r *CostRun) tell(run cost.Run) {
 }
 
 // aside is what a combination takes beside the work.
-const aside = 6 * time.Second
+const aside = 2 * time.Second
 
 // costSlow is the least time for which the kernel's sources are on, or off: they take tens of milliseconds to begin. The shorter, the more pairs there are, and the less
 // the host's own noise changes between the two of one.
@@ -361,6 +361,12 @@ func (r *CostRun) count(ctx context.Context, t lab.Task) (workRates, error) {
 	}
 	rates := make(workRates)
 	for name, f := range files {
+		if name == lab.FileEvents {
+			if err := rates.ofEvents(f, done); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		var m price.Meter
 		source := name
 		if name == lab.FileDefault {
@@ -387,6 +393,37 @@ func (r *CostRun) count(ctx context.Context, t lab.Task) (workRates, error) {
 		}
 	}
 	return rates, nil
+}
+
+// ofEvents adds the kinds that are counted by trace points themselves.
+func (w workRates) ofEvents(f unit.File, done []lab.Done) error {
+	for _, name := range price.Groups() {
+		for _, event := range price.GroupEvents(name) {
+			if kind, ok := price.EventKind(unit.FeatureName(event)); ok {
+				w[kind] = 0 // what has no hits is not in the file
+			}
+		}
+	}
+	speed, kept := within(f.Units, done)
+	if speed <= 0 {
+		return errors.New("count events of trace points: no whole unit in the time of the work: measure for longer")
+	}
+	seconds := time.Duration(0)
+	for _, u := range kept {
+		seconds += time.Duration(u.Duration)
+	}
+	for i, event := range f.Features {
+		kind, ok := price.EventKind(event)
+		if !ok {
+			continue
+		}
+		for _, u := range kept {
+			if i < len(u.Counts) {
+				w[kind] += float64(u.Counts[i]) / seconds.Seconds() / speed
+			}
+		}
+	}
+	return nil
 }
 
 // countFor is how long events are counted: some whole units.

@@ -78,6 +78,28 @@ func TestCostObservations(t *testing.T) {
 	}
 }
 
+func TestRatesOfEvents(t *testing.T) {
+	done := []lab.Done{{At: time.Unix(1, 0), Work: 10}, {At: time.Unix(9, 0), Work: 90}}
+	f := unit.File{Features: []string{"virtqueue_fill", "memory_region_ops_write"}, Units: []unit.Unit{
+		{Start: 2e9, Duration: 2e9, Counts: []uint64{7}}, {Start: 4e9, Duration: 2e9, Counts: []uint64{1, 80}}, {Start: 8e9, Duration: 2e9, Counts: []uint64{1, 1000}},
+	}}
+	for _, tc := range []struct {
+		f    unit.File
+		want workRates
+	}{
+		{f, workRates{"probe:memory": 2}}, // 80 in 4 s of 10 units of work a second
+		{unit.File{Units: f.Units}, workRates{"probe:memory": 0}},
+	} {
+		got := workRates{}
+		if err := got.ofEvents(tc.f, done); err != nil || !cmp.Equal(got, tc.want) {
+			t.Errorf("%v, %v; want %v", got, err, tc.want)
+		}
+	}
+	if err := (workRates{}).ofEvents(f, nil); err == nil {
+		t.Error("no work: no error")
+	}
+}
+
 // A calibration that goes on measures what is missing, in the same order, and nothing twice.
 func TestCostDesign(t *testing.T) {
 	design := func(done ...cost.Observation) (r CostRun, list []cost.Run) {

@@ -36,7 +36,11 @@ func (l *Lab) KernelSources() (can []probe.Source, cannot map[probe.Source]strin
 	return can, cannot, nil
 }
 
-// Counts are the units of what the wide feature set and all of the kernel's sources count while f runs, by source; [FileDefault] has the set's. It is an error
+// FileEvents are hits by trace point.
+const FileEvents = "events"
+
+// Counts are the units of what the default feature set and all of the kernel's sources count while f runs, by source; [FileDefault] has the set's, and [FileEvents] the
+// hits of all trace points of the wide one. It is an error
 // when any event was lost.
 func (l *Lab) Counts(ctx context.Context, guest string, f func(context.Context) error) (files map[string]unit.File, err error) {
 	o, err := l.observable()
@@ -64,8 +68,10 @@ func (l *Lab) Counts(ctx context.Context, guest string, f func(context.Context) 
 		return nil, err
 	}
 	files = make(map[string]unit.File)
-	if files[FileDefault], err = unit.Cut(trace, catalogue.WideSet); err != nil {
-		return nil, err
+	for name, by := range map[string]string{FileDefault: catalogue.DefaultSet, FileEvents: unit.Counts} {
+		if files[name], err = unit.Cut(trace, by); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range list {
 		files[string(c.source)] = c.file
