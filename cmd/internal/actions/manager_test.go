@@ -135,7 +135,7 @@ func TestManager(t *testing.T) {
 		"stopped":               {stop: 7 * time.Second, code: control.EndedStopped, why: "an operator", took: 7 * time.Second},
 		"the daemon ends":       {close: 5 * time.Second, code: control.EndedDaemon, took: 5 * time.Second},
 		"dearer than it may be": {budget: 0.1, code: control.EndedDear, why: "measured to cost 50.0 %", took: 13 * time.Second},
-		"dearer than the hour": {hourly: 4 * time.Second, code: control.EndedDear, why: "guest_seconds_per_hour", took: 9 * time.Second},
+		"dearer than the hour":  {hourly: 4 * time.Second, code: control.EndedDear, why: "guest_seconds_per_hour", took: 9 * time.Second},
 		"the domain has gone":   {lab: &lab{fail: ErrGone}, code: control.EndedDomain, why: "has ended", took: 6 * time.Second},
 		"a source ends":         {lab: &lab{fail: errors.New("the helper is gone")}, code: control.EndedFailed, why: "helper is gone", took: 6 * time.Second},
 		"collections that hang": {lab: &lab{slow: time.Hour}, code: control.EndedTime, took: 30 * time.Second},

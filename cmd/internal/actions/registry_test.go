@@ -184,7 +184,9 @@ func TestAllowanceIsKept(t *testing.T) {
 		r.Begin(at, a.ID, "")
 		return a.ID
 	}
-	cost := func(v float64) control.ActionPrice { return control.ActionPrice{Known: true, Slowdown: v, Low: v, High: v} }
+	cost := func(v float64) control.ActionPrice {
+		return control.ActionPrice{Known: true, Slowdown: v, Low: v, High: v}
+	}
 	// It was said to take 6 % of 100 s at most, and takes 8 s in these.
 	first := begin(noon, web, Syscalls, 100*time.Second)
 	if over := r.Measured(noon.Add(100*time.Second), first, cost(0.08)); over != "" {
