@@ -42,6 +42,7 @@ type CostRun struct {
 	impact    ImpactRun // whose guest, toggles and slices are used
 	number    int
 	left, all int
+	misses    int // combinations in a row that could not be measured
 }
 
 // workRates is how many events there are for each unit of work, by kind.
@@ -220,14 +221,22 @@ func (r *CostRun) task(ctx context.Context, name string, runs []cost.Run) (faile
 			return nil, cmp.Or(err, ctx.Err())
 		case err != nil:
 			failed = append(failed, err)
+			if r.misses++; r.misses >= mostMisses {
+				return nil, fmt.Errorf("%d combinations in a row could not be measured; run it again with a lab that is made anew: %w", r.misses, errors.Join(failed...))
+			}
 			continue
 		}
+		r.misses = 0
 		if err := r.Keep(x); err != nil {
 			return nil, err
 		}
 	}
 	return failed, nil
 }
+
+// mostMisses is how many combinations in a row may fail until it is the lab that has: LTTng's consumer daemon may have died, and nothing but another session daemon
+// brings a new one.
+const mostMisses = 2
 
 // attempts is how often a measurement is begun: a calibration takes long, and a tracer that is late on a busy host is no reason to lose it.
 const attempts = 3
