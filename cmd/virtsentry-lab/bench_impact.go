@@ -72,9 +72,10 @@ func (b *benchFlags) draw(plot func(dir, figures string) error) error {
 const readerCommand = "read-all"
 
 func benchReadAll() *cobra.Command {
-	return &cobra.Command{
+	var events []string
+	cmd := &cobra.Command{
 		Use:    readerCommand + " DIR PID...",
-		Short:  "Count all trace points of processes in units until interrupted; the units are lines of JSON",
+		Short:  "Count trace points of processes in units until interrupted; the units are lines of JSON",
 		Hidden: true,
 		Args:   cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -88,9 +89,11 @@ func benchReadAll() *cobra.Command {
 			}
 			signal.Ignore(syscall.SIGPIPE) // who listens may go: then the sessions are to be ended
 			out := json.NewEncoder(cmd.OutOrStdout())
-			return lab.ReadAll(cmd.Context(), pids, args[0], func(u lab.ReadUnit) error { return out.Encode(u) })
+			return lab.ReadAll(cmd.Context(), events, pids, args[0], func(u lab.ReadUnit) error { return out.Encode(u) })
 		},
 	}
+	cmd.Flags().StringSliceVar(&events, bench.ReaderEvents, nil, "the trace points, with their provider (default: all of QEMU's)")
+	return cmd
 }
 
 func (a *app) benchImpact() *cobra.Command {

@@ -37,6 +37,52 @@ type prices struct {
 	read        os.FileInfo
 	calibration *cost.Calibration
 	err         error
+	met         map[string]met // by UUID
+}
+
+// met are the rates of events that a domain's actions have met: of many a kind nothing but an action tells, and without them the next price is by the
+// ratios of the calibration's workloads again, however far off that was.
+type met struct {
+	rates cost.Rates
+	at    time.Time
+}
+
+// mostMet bounds the domains of which that is kept.
+const mostMet = 1024
+
+// learn keeps what an action has met, for the prices of later ones.
+func (p *prices) learn(uuid string, rates cost.Rates) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.met == nil {
+		p.met = make(map[string]met)
+	}
+	all := maps.Clone(p.met[uuid].rates)
+	if all == nil {
+		all = cost.Rates{}
+	}
+	maps.Copy(all, rates)
+	p.met[uuid] = met{all, time.Now()}
+	if len(p.met) > mostMet {
+		oldest := uuid
+		for u, m := range p.met {
+			if m.at.Before(p.met[oldest].at) {
+				oldest = u
+			}
+		}
+		delete(p.met, oldest)
+	}
+}
+
+// learnt adds the rates that a domain's actions have met to those that are known of it now.
+func (p *prices) learnt(uuid string, rates cost.Rates) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kind, rate := range p.met[uuid].rates {
+		if _, known := rates[kind]; !known {
+			rates[kind] = rate
+		}
+	}
 }
 
 // Quotes is actions.Pricer's. What a look at the guest's system calls costs follows from its limits, and needs no calibration.
@@ -97,7 +143,9 @@ func (p *prices) rates(d actions.Subject) (running []string, rates cost.Rates, e
 		meter.Observing(source)
 	}
 	meter.Report(mean(counts))
-	rates, err = meter.Rates()
+	if rates, err = meter.Rates(); err == nil {
+		p.learnt(d.UUID, rates)
+	}
 	return running, rates, err
 }
 
@@ -117,7 +165,7 @@ func (p *prices) Appraise(d actions.Subject, with, beside []string) actions.Gaug
 }
 
 func (p *prices) appraise(d actions.Subject, with, beside []string) *gauge {
-	g := &gauge{prices: p, with: with, beside: beside}
+	g := &gauge{prices: p, uuid: d.UUID, with: with, beside: beside}
 	g.running, g.usual, _ = p.rates(d) // where they are not known, they are estimated by what the action meets
 	for _, source := range with {
 		g.meter.Observing(source)
@@ -128,6 +176,7 @@ func (p *prices) appraise(d actions.Subject, with, beside []string) *gauge {
 // gauge measures one run of actions.
 type gauge struct {
 	prices                *prices
+	uuid                  string
 	with, beside, running []string
 	usual                 cost.Rates // before it began
 	meter                 price.Meter
@@ -161,8 +210,12 @@ func (g *gauge) predict() (cost.Prediction, error) {
 	return calibration.Predict(rates, g.with, slices.Concat(g.running, g.beside)...)
 }
 
-// Close is actions.Gauge's.
-func (g *gauge) Close() {}
+// Close is actions.Gauge's: what was met is learnt.
+func (g *gauge) Close() {
+	if rates, err := g.meter.Rates(); err == nil {
+		g.prices.learn(g.uuid, rates)
+	}
+}
 
 // mean is the mean of units. Its counts are those of a thousand of them, so that what happens once in some is not lost.
 func mean(c control.Counts) control.UnitReport {

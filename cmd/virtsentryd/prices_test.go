@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,74 @@ func TestAppraisal(t *testing.T) {
 	}
 }
 
+// An action that meets far more than was thought is stopped, and the next one is refused for what was learnt.
+func TestDearActionIsLearnt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cost.json")
+	write(t, file, madeUp())
+	p := &prices{domains: busy(10), file: file}
+	d := actions.Subject{UUID: "c7a5fdbd-cdaf-9455-926a-d65c16db1809", Name: "web"}
+	before := p.Quotes(d)([]string{"syscalls"}, nil)
+	if !before.Known || !strings.Contains(before.Why, "estimated") {
+		t.Fatalf("before: %+v", before)
+	}
+	budget := before.High + 0.01
+	limits := actions.Limits{Budget: &budget, Usual: time.Minute, Longest: time.Minute}
+	var r actions.Registry
+	ask := func() (control.Action, error) {
+		return r.Ask(time.Now(), d, []string{"syscalls"}, 0, limits, p.Quotes(d))
+	}
+	a, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Begin(time.Now(), a.ID, "")
+	g := p.Appraise(d, []string{"syscalls"}, nil)
+	over := ""
+	for range 3 {
+		over = r.Measured(time.Now(), a.ID, g.Measure(actions.Evidence{Seconds: 2, Counts: map[string]uint64{"syscalls:vcpu:ioctl": 20_000_000}}))
+	}
+	g.Close()
+	if !strings.Contains(over, "the budget is") {
+		t.Errorf("it is not stopped: %q", over)
+	}
+	r.End(time.Now(), a.ID, control.EndedDear, over)
+	if after := p.Quotes(d)([]string{"syscalls"}, nil); after.High <= budget || strings.Contains(after.Why, "estimated") {
+		t.Errorf("after: %+v; before: %+v", after, before)
+	}
+	if _, err := ask(); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "its budget is") {
+		t.Errorf("asked again: %v", err)
+	}
+	if other := p.Quotes(actions.Subject{UUID: "another"})([]string{"syscalls"}, nil); other.High != before.High {
+		t.Errorf("of another domain: %+v", other)
+	}
+	for i := range mostMet {
+		p.learn(strconv.Itoa(i), cost.Rates{"kvm": 1})
+	}
+	if _, there := p.met[d.UUID]; there || len(p.met) != mostMet {
+		t.Errorf("%d domains are kept, the oldest is: %v", len(p.met), there)
+	}
+}
+
+// madeUp are observations of a host on which a system call costs 2 µs, and a hit of a trace point 0.1 µs.
+func madeUp() (o cost.Observations) {
+	for i, calls := range []float64{1000, 8000, 30_000} {
+		rates := cost.Rates{"syscall": calls}
+		hits := 0.0
+		for j, kind := range price.SourceKinds(price.UST) {
+			rates[kind] = calls / float64(j+1)
+			hits += rates[kind]
+		}
+		for _, sources := range [][]string{{"syscalls"}, {price.UST}, {price.UST, "syscalls"}} {
+			x := cost.Observation{Workload: "work " + strconv.Itoa(i), Sources: sources, Rates: rates, Error: 0.001}
+			for _, name := range sources {
+				x.Overhead += map[string]float64{"syscalls": 2e-6 * calls, price.UST: 1e-7 * hits}[name]
+			}
+			o.List = append(o.List, x)
+		}
+	}
+	return o
+}
+
 // calibrate writes the calibration of what the lab's guest was observed to do.
 func calibrate(t *testing.T, file string) {
 	t.Helper()
@@ -113,6 +182,12 @@ func calibrate(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	write(t, file, o)
+}
+
+// write writes the calibration that observations give.
+func write(t *testing.T, file string, o cost.Observations) {
+	t.Helper()
 	c, err := cost.Fit(price.Scheme(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -335,7 +335,15 @@ func TestDesign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sources := []string{"a", "b", "c", "d", "e", "f"}[:rapid.IntRange(2, 6).Draw(t, "sources")]
 		works := []string{"x", "y", "z"}[:rapid.IntRange(1, 3).Draw(t, "workloads")]
-		runs, err := Design(sources, works, rapid.IntRange(0, 9).Draw(t, "fit"), rapid.IntRange(1, 9).Draw(t, "held"))
+		apart := []string{"u", "v"}[:rapid.IntRange(0, 2).Draw(t, "apart")]
+		var exclude func(a, b string) bool
+		if len(sources) > 2 && rapid.Bool().Draw(t, "exclude") {
+			exclude = func(a, b string) bool { return a == "a" && b == "b" || a == "b" && b == "a" }
+		}
+		runs, err := Design(Factors{
+			Sources: sources, Workloads: works, Apart: apart, Exclude: exclude,
+			Fit: rapid.IntRange(0, 9).Draw(t, "fit"), Held: rapid.IntRange(1, 9).Draw(t, "held"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,9 +355,20 @@ func TestDesign(t *testing.T) {
 				t.Errorf("%s with %s twice", name, r.Workload)
 			}
 			seen[key{r.Workload, name}] = true
-			if r.HeldOut {
+			if exclude != nil && slices.Contains(r.Sources, "a") && slices.Contains(r.Sources, "b") {
+				t.Errorf("%s: two that exclude each other", name)
+			}
+			switch {
+			case slices.Contains(apart, r.Workload):
+				if !r.HeldOut {
+					t.Errorf("%s with %s, which is set apart, is not held out", name, r.Workload)
+				}
+				if len(r.Sources) > 1 {
+					held[name] = true
+				}
+			case r.HeldOut:
 				held[name] = true
-			} else {
+			default:
 				fit[name] = true
 			}
 		}
@@ -369,13 +388,17 @@ func TestDesign(t *testing.T) {
 			t.Error("nothing is held out")
 		}
 	})
-	for name, bad := range map[string]func() ([]Run, error){
-		"one source":       func() ([]Run, error) { return Design([]string{"a"}, []string{"x"}, 1, 1) },
-		"a source twice":   func() ([]Run, error) { return Design([]string{"a", "a"}, []string{"x"}, 1, 1) },
-		"no workload":      func() ([]Run, error) { return Design([]string{"a", "b"}, nil, 1, 1) },
-		"nothing held out": func() ([]Run, error) { return Design([]string{"a", "b"}, []string{"x"}, 1, 0) },
+	for name, bad := range map[string]Factors{
+		"one source":       {Sources: []string{"a"}, Workloads: []string{"x"}, Fit: 1, Held: 1},
+		"a source twice":   {Sources: []string{"a", "a"}, Workloads: []string{"x"}, Fit: 1, Held: 1},
+		"no workload":      {Sources: []string{"a", "b"}, Apart: []string{"x"}, Fit: 1, Held: 1},
+		"one twice":        {Sources: []string{"a", "b"}, Workloads: []string{"x"}, Apart: []string{"x"}, Fit: 1, Held: 1},
+		"nothing held out": {Sources: []string{"a", "b"}, Workloads: []string{"x"}, Fit: 1},
+		"none together": {
+			Sources: []string{"a", "b"}, Workloads: []string{"x"}, Fit: 1, Held: 1, Exclude: func(string, string) bool { return true },
+		},
 	} {
-		if _, err := bad(); err == nil {
+		if _, err := Design(bad); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

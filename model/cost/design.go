@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -16,50 +17,88 @@ type Run struct {
 // maxFactors bounds the sources of a design, of which there are twice as many combinations for each more.
 const maxFactors = 16
 
+// Factors are what a design is made of.
+type Factors struct {
+	Sources   []string
+	Workloads []string // some combinations with each are fitted to, others are held out
+	Apart     []string // workloads with which all is held out
+	Fit, Held int      // how many combinations each workload has at most, beside the sources alone
+	// Exclude says that two sources are never in use together; nil: none is.
+	Exclude func(a, b string) bool
+}
+
 // Design chooses combinations of sources for each workload: each source alone, more combinations to fit to, and others to hold out. Those to fit to are of one
 // half of the two-level factorial design, that of odd numbers of sources, and those that are held out of the other half (a half-fraction: Box, Hunter, Hunter,
 // Statistics for Experimenters, 2005, chapter 6), so that none of these is ever fitted to, with any workload. Of both, each workload has others as far as there are
-// enough. fit and held are how many each workload has at most, beside the sources alone.
-func Design(sources, workloads []string, fit, held int) ([]Run, error) {
-	if err := checkNames("source", sources); err != nil {
+// enough. A workload that is set apart has as many combinations held out, and as many sources alone.
+func Design(f Factors) ([]Run, error) {
+	if err := f.check(); err != nil {
 		return nil, fmt.Errorf("design: %w", err)
 	}
-	if err := checkNames("workload", workloads); err != nil {
-		return nil, fmt.Errorf("design: %w", err)
-	}
-	switch {
-	case len(sources) < 2 || len(sources) > maxFactors:
-		return nil, fmt.Errorf("design: %d sources, want 2 to %d", len(sources), maxFactors)
-	case len(workloads) == 0:
-		return nil, fmt.Errorf("design: no workload")
-	case fit < 0 || held < 1:
-		return nil, fmt.Errorf("design: %d combinations to fit to and %d to hold out, want 0 and 1 at least", fit, held)
-	}
-	var odd, even []uint
-	for set := uint(1); set < 1<<len(sources); set++ {
+	var alone, odd, even []uint
+	for set := uint(1); set < 1<<len(f.Sources); set++ {
 		switch n := bits.OnesCount(set); {
+		case !f.fit(set):
 		case n == 1:
+			alone = append(alone, set)
 		case n%2 == 1:
 			odd = append(odd, set)
 		default:
 			even = append(even, set)
 		}
 	}
+	if len(even) == 0 {
+		return nil, fmt.Errorf("design: of %v no two can be in use together: there is nothing to hold out", f.Sources)
+	}
 	spreadOut(odd)
 	spreadOut(even)
 	var runs []Run
-	for i, w := range workloads {
-		for s := range sources {
-			runs = append(runs, Run{Workload: w, Sources: []string{sources[s]}})
-		}
-		for _, set := range window(odd, i*fit, fit) {
-			runs = append(runs, Run{Workload: w, Sources: members(sources, set)})
-		}
-		for _, set := range window(even, i*held, held) {
-			runs = append(runs, Run{Workload: w, Sources: members(sources, set), HeldOut: true})
+	add := func(workload string, held bool, sets []uint) {
+		for _, set := range sets {
+			runs = append(runs, Run{Workload: workload, Sources: members(f.Sources, set), HeldOut: held})
 		}
 	}
+	for i, w := range f.Workloads {
+		add(w, false, alone)
+		add(w, false, window(odd, i*f.Fit, f.Fit))
+		add(w, true, window(even, i*f.Held, f.Held))
+	}
+	for i, w := range f.Apart {
+		add(w, true, window(alone, i*f.Held, f.Held))
+		add(w, true, window(even, (len(f.Workloads)+i)*f.Held, f.Held))
+	}
 	return runs, nil
+}
+
+func (f *Factors) check() error {
+	if err := checkNames("source", f.Sources); err != nil {
+		return err
+	}
+	if err := checkNames("workload", slices.Concat(f.Workloads, f.Apart)); err != nil {
+		return err
+	}
+	switch {
+	case len(f.Sources) < 2 || len(f.Sources) > maxFactors:
+		return fmt.Errorf("%d sources, want 2 to %d", len(f.Sources), maxFactors)
+	case len(f.Workloads) == 0:
+		return errors.New("no workload to fit to")
+	case f.Fit < 0 || f.Held < 1:
+		return fmt.Errorf("%d combinations to fit to and %d to hold out, want 0 and 1 at least", f.Fit, f.Held)
+	}
+	return nil
+}
+
+// fit says whether all sources of a combination can be in use together.
+func (f *Factors) fit(set uint) bool {
+	list := members(f.Sources, set)
+	for i, a := range list {
+		for _, b := range list[:i] {
+			if f.Exclude != nil && f.Exclude(a, b) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // spreadOut orders combinations so that those next to each other have little in common: by their bits read from the other end.

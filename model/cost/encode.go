@@ -18,21 +18,23 @@ const (
 
 // calibrationFile is a calibration as it is kept. The observations are in it, so that it can learn.
 type calibrationFile struct {
-	Format       string        `json:"format"`
-	Version      int           `json:"version"`
-	Origin       string        `json:"origin,omitempty"`
-	Begin        *time.Time    `json:"begin,omitempty"`
-	Scheme       Scheme        `json:"scheme"`
-	Coefficients []Coefficient `json:"coefficients"`
-	Samples      [][]float64   `json:"samples"`
-	Widen        float64       `json:"widen"`
-	Observations []Observation `json:"observations"`
+	Format  string     `json:"format"`
+	Version int        `json:"version"`
+	Origin  string     `json:"origin,omitempty"`
+	Begin   *time.Time `json:"begin,omitempty"`
+	// Without is that of Observations.
+	Without      map[string]string `json:"without,omitempty"`
+	Scheme       Scheme            `json:"scheme"`
+	Coefficients []Coefficient     `json:"coefficients"`
+	Samples      [][]float64       `json:"samples"`
+	Widen        float64           `json:"widen"`
+	Observations []Observation     `json:"observations"`
 }
 
 // Encode writes a calibration, for Decode to read.
 func (c *Calibration) Encode(w io.Writer) error {
 	f := calibrationFile{
-		Format: calibrationFormat, Version: calibrationVersion, Origin: c.observed.Origin, Scheme: c.scheme,
+		Format: calibrationFormat, Version: calibrationVersion, Origin: c.observed.Origin, Without: c.observed.Without, Scheme: c.scheme,
 		Coefficients: c.coefficients, Samples: c.samples, Widen: c.widen, Observations: c.observed.List,
 	}
 	if !c.observed.Begin.IsZero() {
@@ -87,7 +89,7 @@ func decode(text []byte) (*Calibration, error) {
 		return nil, err
 	}
 	c := &Calibration{
-		scheme: f.Scheme, observed: Observations{Origin: f.Origin, List: f.Observations}, coefficients: f.Coefficients,
+		scheme: f.Scheme, observed: Observations{Origin: f.Origin, Without: f.Without, List: f.Observations}, coefficients: f.Coefficients,
 		names: f.Scheme.Coefficients(), samples: f.Samples, widen: f.Widen, most: make(Rates),
 	}
 	if f.Begin != nil {
@@ -109,6 +111,9 @@ func (f *calibrationFile) check() error {
 		return err
 	}
 	if err := checkText("origin", f.Origin); err != nil {
+		return err
+	}
+	if err := checkWithout(f.Without); err != nil {
 		return err
 	}
 	names := f.Scheme.Coefficients()

@@ -15,6 +15,9 @@ import (
 func TestObservationsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := world(rapid.Uint64Range(0, 50).Draw(t, "seed"), rapid.IntRange(1, 3).Draw(t, "workloads"), 0.01)
+		if rapid.Bool().Draw(t, "without") {
+			want.Without = map[string]string{"kvm": "the guest runs without KVM"}
+		}
 		want.Begin = time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "begin"), 0).UTC()
 		var b bytes.Buffer
 		if err := WriteObservations(&b, want); err != nil {
@@ -42,6 +45,7 @@ func TestReadObservationsRefuses(t *testing.T) {
 		{"empty", "", "the file is empty"},
 		{"another file", "start_ns,duration_ns,lost\n", "not a file of observations"},
 		{"another version", strings.Replace(head, ":1}", ":9}", 1), "version 9, and this programme reads 1"},
+		{"no reason", `{"format":"virtsentry cost observations","version":1,"without":{"kvm":"\u001b[2J"}}` + "\n", "why kvm was not observed"},
 		{"cut off", head + one, "cut off after line 2"},
 		{"one is missing", head + one + `{"observations":2}` + "\n", "line 3: the file has 1 observations of 2"},
 		{"more after the end", head + `{"observations":0}` + "\n" + one, "line 3: more after the end"},

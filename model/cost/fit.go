@@ -367,7 +367,8 @@ func (p *problem) misses(held []int) ([]float64, error) {
 	}
 	var list []float64
 	for _, i := range held {
-		row, y := p.rows[i], p.overhead[i]
+		// What is below 0 is noise and counts as 0, as it does where predictions are judged.
+		row, y := p.rows[i], max(0, p.overhead[i])
 		ok := true
 		for j, v := range row {
 			ok = ok && (v == 0 || known[j])

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -29,7 +31,22 @@ type Observation struct {
 type Observations struct {
 	Origin string    // what they were made on, in words
 	Begin  time.Time // when the first was made; zero: not known
-	List   []Observation
+	// Without are the sources of which nothing could be observed there, and why.
+	Without map[string]string
+	List    []Observation
+}
+
+// checkWithout refuses what WriteObservations would not have written.
+func checkWithout(without map[string]string) error {
+	if err := checkNames("source", slices.Sorted(maps.Keys(without))); err != nil {
+		return err
+	}
+	for name, why := range without {
+		if err := checkText("why "+name+" was not observed", why); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check refuses what cannot have been observed.
@@ -78,6 +95,8 @@ type observationsHead struct {
 	Version int        `json:"version"`
 	Origin  string     `json:"origin,omitempty"`
 	Begin   *time.Time `json:"begin,omitempty"`
+	// Without is what observations are without: see Observations.
+	Without map[string]string `json:"without,omitempty"`
 }
 
 // observationsEnd is the last line, without which a file is cut off.
@@ -92,7 +111,7 @@ func WriteObservations(w io.Writer, o Observations) error {
 	}
 	b := bufio.NewWriter(w)
 	e := json.NewEncoder(b)
-	head := observationsHead{Format: observationsFormat, Version: observationsVersion, Origin: o.Origin}
+	head := observationsHead{Format: observationsFormat, Version: observationsVersion, Origin: o.Origin, Without: o.Without}
 	if !o.Begin.IsZero() {
 		head.Begin = &o.Begin
 	}
@@ -100,6 +119,9 @@ func WriteObservations(w io.Writer, o Observations) error {
 		if err := checkText("origin", head.Origin); err != nil {
 			return fmt.Errorf("write observations: %w", err)
 		}
+	}
+	if err := checkWithout(o.Without); err != nil {
+		return fmt.Errorf("write observations: %w", err)
 	}
 	if err := e.Encode(head); err != nil {
 		return fmt.Errorf("write observations: %w", err)
@@ -169,7 +191,10 @@ func (o *Observations) head(line []byte) error {
 			return err
 		}
 	}
-	o.Origin = head.Origin
+	if err := checkWithout(head.Without); err != nil {
+		return err
+	}
+	o.Origin, o.Without = head.Origin, head.Without
 	if head.Begin != nil {
 		o.Begin = *head.Begin
 	}

@@ -58,7 +58,7 @@ func world(seed uint64, workloads int, deviation float64) Observations {
 		names = append(names, name)
 		rates[name] = workRatesOf(random)
 	}
-	runs, err := Design([]string{"ust", "all", "functions", "syscalls"}, names, 3, 4)
+	runs, err := Design(Factors{Sources: []string{"ust", "all", "functions", "syscalls"}, Workloads: names, Fit: 3, Held: 4})
 	if err != nil {
 		panic(err)
 	}

@@ -80,7 +80,7 @@ type Appraiser interface {
 type Gauge interface {
 	// Measure takes in what was seen and returns the price as it is known by now.
 	Measure(e Evidence) control.ActionPrice
-	// Close ends it.
+	// Close ends it. What it has found is for the prices of later actions to know.
 	Close()
 }
 
@@ -91,17 +91,6 @@ type Evidence struct {
 	Counts  map[string]uint64 // hits by feature
 	Lost    uint64            // events that may be missing
 	Held    float64           // seconds in which the guest was stopped for it
-}
-
-// Learner is a [Pricer] that learns from what was measured.
-type Learner interface{ Learn(o Outcome) }
-
-// Outcome is what came of an action that has ended.
-type Outcome struct {
-	Subject             Subject
-	Actions, Beside     []string
-	Predicted, Measured control.ActionPrice
-	Seconds             float64 // that it ran
 }
 
 // Unit is what an observation has counted in one interval of the grid, nanoseconds.

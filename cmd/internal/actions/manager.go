@@ -124,9 +124,8 @@ func (m *Manager) Try(d Subject, names []string, want time.Duration, l Limits, k
 // run collects until it is to end.
 func (m *Manager) run(t *task, a control.Action, d Subject, o Observation, until time.Time, log logrus.FieldLogger) {
 	var gauge Gauge
-	beside := m.beside(a.ID)
 	if m.appraiser != nil {
-		gauge = m.appraiser.Appraise(d, a.Actions, beside)
+		gauge = m.appraiser.Appraise(d, a.Actions, m.beside(a.ID))
 	}
 	why := m.collect(t, a.ID, o, gauge, until)
 	ended := time.Now()
@@ -145,11 +144,6 @@ func (m *Manager) run(t *task, a control.Action, d Subject, o Observation, until
 	}
 	m.End(ended, a.ID, why.code, why.why)
 	log.WithFields(logrus.Fields{"code": why.code, "why": why.why}).Info("an action has ended")
-	if l, ok := m.pricer.(Learner); ok {
-		if a, err := m.Get(a.ID); err == nil && a.Measured.Known {
-			l.Learn(Outcome{Subject: d, Actions: a.Actions, Beside: beside, Predicted: a.Price, Measured: a.Measured, Seconds: a.Until.Sub(a.Started).Seconds()})
-		}
-	}
 	m.mu.Lock()
 	delete(m.running, a.ID)
 	m.mu.Unlock()
@@ -201,7 +195,7 @@ func (m *Manager) take(id string, units []Unit, o Observation, gauge Gauge) (ove
 			continue
 		}
 		price := gauge.Measure(Evidence{Start: time.Unix(0, u.Start), Seconds: time.Duration(u.Duration).Seconds(), Counts: u.Counts, Lost: u.Lost, Held: time.Duration(u.Held).Seconds()})
-		if text := m.Measured(id, price); text != "" {
+		if text := m.Measured(time.Now(), id, price); text != "" {
 			over = text
 		}
 	}

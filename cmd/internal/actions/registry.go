@@ -261,31 +261,68 @@ func (r *Registry) Add(id string, units []Unit, describe func(string) string) {
 	})
 }
 
-// Measured notes what an action was found to cost, and says in words that the domain's budget does not allow that, once it is sure of that; empty: it does.
-func (r *Registry) Measured(id string, p control.ActionPrice) (over string) {
+// Measured notes what an action was found to cost, and says in words that the domain's budget does not allow that, once it is sure of that, or that actions have
+// taken what they may of the domain's time within this hour; empty: it may go on.
+func (r *Registry) Measured(now time.Time, id string, p control.ActionPrice) (over string) {
 	r.with(id, func(n *run) {
 		n.Measured = p
-		if n.Budget == nil || !p.Known {
-			n.dear = 0
-			return
-		}
-		low := 0.0
-		for _, o := range r.runs {
-			if o.live() && o.UUID == n.UUID && o.Measured.Known {
-				low += o.Measured.Low
-			}
-		}
-		if n.dear++; low <= *n.Budget {
-			n.dear = 0
-		}
-		if n.dear >= mostDear {
-			over = fmt.Sprintf("it was measured to cost %s; the budget is %s %%, predicted was %s", Words(p), percent(*n.Budget), Words(n.Price))
-			if low > p.Low {
-				over = fmt.Sprintf("together with what runs beside it, at least %s %%: %s", percent(low), over)
-			}
+		if over = r.tooDear(n); over == "" {
+			over = r.usedUp(now, n)
 		}
 	})
 	return over
+}
+
+// tooDear says that an action costs more than the budget at a time, by its last measurements. What counts is what it most likely costs: the least that it may is
+// next to nothing where a host's calibration is poor, and then no action would ever be too dear.
+func (r *Registry) tooDear(n *run) (over string) {
+	p := n.Measured
+	if n.Budget == nil || !p.Known {
+		n.dear = 0
+		return ""
+	}
+	all := 0.0
+	for _, o := range r.runs {
+		if o.live() && o.UUID == n.UUID && o.Measured.Known {
+			all += o.Measured.Slowdown
+		}
+	}
+	if n.dear++; all <= *n.Budget {
+		n.dear = 0
+	}
+	if n.dear < mostDear {
+		return ""
+	}
+	over = fmt.Sprintf("it was measured to cost %s; the budget is %s %%, predicted was %s", Words(p), percent(*n.Budget), Words(n.Price))
+	if all > p.Slowdown {
+		over = fmt.Sprintf("together with what runs beside it, %s %%: %s", percent(all), over)
+	}
+	return over
+}
+
+// usedUp says that an action has taken, with all that ran within an hour, what may be taken of the domain's time: one is granted for so long that it takes no more
+// than is left, at what it was said to cost, and this one takes more.
+func (r *Registry) usedUp(now time.Time, n *run) (over string) {
+	allowance := n.limits.Allowance
+	if allowance <= 0 || n.State != control.ActionRunning {
+		return ""
+	}
+	var taken time.Duration
+	for _, o := range r.runs {
+		switch {
+		case o.UUID != n.UUID || o.Started.IsZero():
+		case o.live():
+			taken += time.Duration(o.cost() * float64(min(now.Sub(o.Started), o.span())))
+		case now.Sub(o.Until) < hour:
+			taken += time.Duration(o.cost() * float64(o.span()))
+		}
+	}
+	// What is allowed may be taken to the end: to the nanosecond it is the rounding that decides.
+	if taken <= allowance+time.Millisecond {
+		return ""
+	}
+	return fmt.Sprintf("actions have taken %v of its time within an hour, and may take %v (actions.guest_seconds_per_hour): it was measured to cost %s, predicted was %s",
+		taken.Round(100*time.Millisecond), allowance, Words(n.Measured), Words(n.Price))
 }
 
 // Judged notes what was thought of a domain in a unit, beside what its actions have seen in the same one.

@@ -142,31 +142,83 @@ func TestMeasured(t *testing.T) {
 		return control.ActionPrice{Known: true, Low: low, Slowdown: low + 0.01, High: low + 0.02}
 	}
 	for i, low := range []float64{0.11, 0.09, 0.2} {
-		if over := r.Measured(id, price(low)); over != "" {
+		if over := r.Measured(noon, id, price(low)); over != "" {
 			t.Errorf("measurement %d: %s", i, over)
 		}
 	}
-	if over := r.Measured(id, control.ActionPrice{Why: "nothing was seen"}); over != "" {
+	if over := r.Measured(noon, id, control.ActionPrice{Why: "nothing was seen"}); over != "" {
 		t.Error(over)
 	}
-	if over := r.Measured(id, price(0.2)); over != "" {
+	if over := r.Measured(noon, id, price(0.2)); over != "" {
 		t.Error(over)
 	}
 	want := "it was measured to cost 21.0 % (20.0 to 22.0 %); the budget is 10.0 %, predicted was 5.0 % (4.0 to 6.0 %)"
-	if over := r.Measured(id, price(0.2)); over != want {
+	if over := r.Measured(noon, id, price(0.2)); over != want {
 		t.Errorf("%s; want %s", over, want)
 	}
 	// What is dearer leaves less for others.
-	r.Measured(id, price(0.07))
+	r.Measured(noon, id, price(0.07))
 	if _, err := r.Ask(noon, web, []string{KVM}, 0, limits(0.1), prices.of); !errors.Is(err, control.ErrRefused) {
 		t.Errorf("Ask beside a dear one = %v", err)
 	}
-	r.Measured(id, price(0.05))
+	r.Measured(noon, id, price(0.05))
 	other := begin(KVM)
-	r.Measured(id, price(0.08))
-	r.Measured(other, price(0.03))
-	if over := r.Measured(other, price(0.03)); !strings.Contains(over, "together with what runs beside it, at least 11.0 %") {
+	r.Measured(noon, id, price(0.08))
+	r.Measured(noon, other, price(0.03))
+	if over := r.Measured(noon, other, price(0.03)); !strings.Contains(over, "together with what runs beside it, 13.0 %") {
 		t.Errorf("two that are too dear together: %s", over)
+	}
+}
+
+// An hour's allowance ends an action that takes more of it than it was said to, with what ended within the hour.
+func TestAllowanceIsKept(t *testing.T) {
+	var r Registry
+	hourly := limits(0)
+	hourly.Allowance = 10 * time.Second
+	begin := func(at time.Time, d Subject, name string, want time.Duration) string {
+		t.Helper()
+		a, err := r.Ask(at, d, []string{name}, want, hourly, prices.of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Begin(at, a.ID, "")
+		return a.ID
+	}
+	cost := func(v float64) control.ActionPrice {
+		return control.ActionPrice{Known: true, Slowdown: v, Low: v, High: v}
+	}
+	// It was said to take 6 % of 100 s at most, and takes 8 s in these.
+	first := begin(noon, web, Syscalls, 100*time.Second)
+	if over := r.Measured(noon.Add(100*time.Second), first, cost(0.08)); over != "" {
+		t.Errorf("8 of 10 s: %s", over)
+	}
+	r.End(noon.Add(100*time.Second), first, control.EndedTime, "")
+	at := noon.Add(10 * time.Minute)
+	if left := r.Left(at, web.UUID, hourly.Allowance); left != 2*time.Second {
+		t.Errorf("%v are left, want 2 s", left)
+	}
+	other := begin(at, db, Syscalls, 100*time.Second)
+	second := begin(at, web, KVM, 80*time.Second) // at 2.4 % it takes 1.92 s
+	for _, step := range []struct {
+		after time.Duration
+		cost  float64
+		over  bool
+	}{{10 * time.Second, 0.02, false}, {19 * time.Second, 0.1, false}, {21 * time.Second, 0.1, true}} {
+		if over := r.Measured(at.Add(step.after), second, cost(step.cost)); (over != "") != step.over || step.over && !strings.Contains(over, "10.1s of its time within an hour, and may take 10s") {
+			t.Errorf("after %v at %v: %q", step.after, step.cost, over)
+		}
+	}
+	if over := r.Measured(at.Add(time.Minute), other, cost(0.06)); over != "" {
+		t.Errorf("of another domain: %s", over)
+	}
+	r.End(at.Add(21*time.Second), second, control.EndedDear, "")
+	if _, err := r.Ask(at.Add(time.Minute), web, []string{KVM}, 0, hourly, prices.of); !errors.Is(err, control.ErrRefused) {
+		t.Errorf("Ask where all is taken = %v", err)
+	}
+	later := at.Add(hour + time.Minute)
+	third := begin(later, web, KVM, 0)
+	if over := r.Measured(later.Add(20*time.Second), third, cost(0.1)); over != "" {
+		t.Errorf("an hour later: %s", over)
 	}
 }
 

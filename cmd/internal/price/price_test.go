@@ -26,6 +26,8 @@ func TestKind(t *testing.T) {
 		{"virtqueue_fill:net.tx", "probe:network", true},
 		{"virtio_blk_handle_read", "probe:disk", true},
 		{"exec_tb", "probe:rest", true},
+		{"memory_region_ops_write:virtio-pci-notify-virtio-net", "", false},
+		{"memory_region_ops_write", "probe:rest", true},
 		{"tap:received:len<32", "packet", true},
 		{"tap:received:syn", "packet", false},
 		{"tap:sent:peers", "packet", false},
@@ -45,13 +47,24 @@ func TestKind(t *testing.T) {
 // TestSchemeIsComplete: whatever a source counts has a price by that source, and only kinds that something counts do.
 func TestSchemeIsComplete(t *testing.T) {
 	scheme := Scheme()
-	counted := map[string]bool{probeRest: true, kindGuest: true}
+	counted := map[string]bool{probeRest: true, kindGuest: true, "probe:memory": true}
 	columns := map[string][]string{}
 	set, err := catalogue.Load(catalogue.DefaultSet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	columns[UST] = set.Names()
+	all, err := catalogue.Load(catalogue.WideSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all.Entries() {
+		c := all.Columns()[e.Base]
+		columns[GroupPrefix+c.Subsystem] = append(columns[GroupPrefix+c.Subsystem], c.Name)
+		if !slices.Contains(set.Events(), e.Event) && slices.Contains(Subsystems(), c.Subsystem) {
+			t.Errorf("%s is of %s, and not of the default set: its kind would be taken for that set's", e.Event, c.Subsystem)
+		}
+	}
 	for _, s := range probe.Sources() {
 		for _, c := range s.Columns() {
 			columns[string(s)] = append(columns[string(s)], c.Name)
@@ -76,6 +89,49 @@ func TestSchemeIsComplete(t *testing.T) {
 	}
 	if len(Subsystems()) == 0 {
 		t.Error("the default set has no subsystems")
+	}
+}
+
+// A group is priced by all that its action enables, and none goes together with what sees the same.
+func TestGroups(t *testing.T) {
+	if got, want := Groups(), []string{"disk", "memory", "network", "serial", "usb", "virtio"}; !cmp.Equal(got, want) {
+		t.Errorf("groups: %v", got)
+	}
+	for group, want := range map[string][]string{
+		"memory": {"probe:memory"}, "disk": {"probe:disk"}, "network": {"probe:network", "probe:virtio"}, "virtio": {"probe:network", "probe:virtio"},
+	} {
+		if got := SourceKinds(GroupPrefix + group); !cmp.Equal(got, want) {
+			t.Errorf("%s pays for %v, want %v", group, got, want)
+		}
+	}
+	if kind, ok := EventKind("memory_region_ops_write"); !ok || kind != "probe:memory" {
+		t.Errorf("memory_region_ops_write: %q, %v", kind, ok)
+	}
+	if kind, ok := EventKind("virtqueue_fill"); ok {
+		t.Errorf("virtqueue_fill: %q", kind)
+	}
+	var m Meter
+	m.Observing("probes:memory")
+	m.Report(control.UnitReport{Duration: 2, Counts: map[string]uint64{"memory_region_ops_write:virtio-pci-notify-virtio-net": 10}})
+	if rates, err := m.Rates(); err != nil || len(rates) > 0 {
+		t.Errorf("rates by some of the hits: %v, %v", rates, err)
+	}
+	if events := GroupEvents("memory"); !cmp.Equal(events, []string{"qemu:memory_region_ops_write"}) {
+		t.Errorf("memory: %v", events)
+	}
+	if events := GroupEvents("network"); !slices.Contains(events, "qemu:virtio_notify") || !slices.Contains(events, "qemu:qemu_deliver_packet") {
+		t.Errorf("network: %v", events)
+	}
+	for _, tc := range []struct {
+		a, b string
+		want bool
+	}{
+		{"tap", "tap-headers", true}, {"tap-headers", "tap", true}, {"probes:all", "probes:disk", true}, {"probes:virtio", "probes:all", true},
+		{"probes:disk", "probes:virtio", false}, {"ust", "probes:all", false}, {"tap", "syscalls", false},
+	} {
+		if Exclude(tc.a, tc.b) != tc.want {
+			t.Errorf("%s and %s: %v", tc.a, tc.b, !tc.want)
+		}
 	}
 }
 

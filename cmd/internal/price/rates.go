@@ -21,7 +21,9 @@ type Meter struct {
 // Observing says that a source counts: a kind of its events that no unit names was not hit.
 func (m *Meter) Observing(source string) {
 	for _, kind := range SourceKinds(source) {
-		m.add(kind, 0)
+		if !partial()[kind] {
+			m.add(kind, 0)
+		}
 	}
 }
 

@@ -3,8 +3,10 @@ package bench
 import (
 	"fmt"
 	"image/color"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -47,19 +49,42 @@ func ReadCost(file string) (*CostPage, error) {
 
 // Fill replaces the tables of the page.
 func (c *CostPage) Fill(page string) (string, error) {
-	return evaluation.Fill(page, map[string]string{"bars": c.bars(), "coefficients": c.fitted(), "held": c.heldOut(), "apart": c.apart()})
+	return evaluation.Fill(page, map[string]string{"bars": c.bars(), "coefficients": c.fitted(), "held": c.heldOut(), "apart": c.apart(), "without": c.without()})
 }
 
 func (c *CostPage) bars() string {
 	var b strings.Builder
 	fit, held := c.observed.Split()
-	fmt.Fprintf(&b, "%s; begun %s. %d observations to fit to, %d held out. `virtsentry-lab cost calibrate`.\n\n", c.observed.Origin, c.observed.Begin.Format("2006-01-02"), len(fit), len(held))
+	fmt.Fprintf(&b, "%s; begun %s. %d observations to fit to, with %s; %d held out, with %s. `virtsentry-lab cost calibrate`.\n\n",
+		c.observed.Origin, c.observed.Begin.Format("2006-01-02"), len(fit), works(fit), len(held), works(held))
+	fmt.Fprintf(&b, "Standard errors of the overheads that were observed: %s to fit to, %s held out.\n\n", precision(fit), precision(held))
 	b.WriteString("| what | must be | was | holds |\n|---|---|---|---|\n")
 	bars, _ := c.table.Holds()
 	for _, bar := range bars {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", bar.What, bar.Want, bar.Seen, yesNo(bar.Holds))
 	}
 	return b.String()
+}
+
+// works are the sorts of work of observations.
+func works(list []cost.Observation) string {
+	names := make(map[string]bool)
+	for _, x := range list {
+		names[x.Workload] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(names)), ", ")
+}
+
+// precision is the median of standard errors, and the largest.
+func precision(list []cost.Observation) string {
+	var errs []float64
+	for _, x := range list {
+		errs = append(errs, 100*x.Error)
+	}
+	if len(errs) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%.1f points (at most %.1f)", middle(errs), slices.Max(errs))
 }
 
 func yesNo(yes bool) string {
@@ -113,7 +138,7 @@ func (c *CostPage) apart() string {
 			continue
 		}
 		seen[x.Workload] = true
-		t, err := c.without(x.Workload)
+		t, err := c.fitWithout(x.Workload)
 		if err != nil {
 			fmt.Fprintf(&b, "| %s | | | | | %s |\n", x.Workload, err)
 			continue
@@ -124,7 +149,20 @@ func (c *CostPage) apart() string {
 	return b.String()
 }
 
-func (c *CostPage) without(workload string) (cost.Table, error) {
+// without says of which sources there are no observations, and why.
+func (c *CostPage) without() string {
+	if len(c.observed.Without) == 0 {
+		return "These observations do not say.\n"
+	}
+	var b strings.Builder
+	b.WriteString("| source | why |\n|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(c.observed.Without)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, c.observed.Without[name])
+	}
+	return b.String()
+}
+
+func (c *CostPage) fitWithout(workload string) (cost.Table, error) {
 	rest := cost.Observations{}
 	var held []cost.Observation
 	for _, x := range c.observed.List {

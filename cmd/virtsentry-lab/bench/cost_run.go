@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/price"
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/cmd/virtsentry-lab/lab"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 	"github.com/virtsentry/virtsentry/model/cost"
@@ -24,68 +25,141 @@ type CostRun struct {
 	Guest     string        // [lab.DefaultGuest] if empty
 	Daemon    string        // path of virtsentryd
 	Reader    []string      // command line for [lab.Lab.Read]
-	Workloads []string      // names; all if empty
-	Sources   []string      // names as package price has them; [CostSources] if empty
+	Workloads []string      // names; [CostWorkloads] if empty
+	Apart     []string      // workloads with which all is held out
+	Sources   []string      // names as package price has them; [CostSources.Usual] if empty
 	Fit, Held int           // combinations of each workload, as [cost.Design] has them
-	Rounds    int           // of all combinations
-	Each      time.Duration // of work for each combination in each round
+	Each      time.Duration // of work for each combination
+	// Done are observations that were made before: their combinations are not measured again.
+	Done []cost.Observation
 	// Begun hears of each measurement's begin; it may be nil.
 	Begun func(lab.PriceProgress)
 	// Again hears why a measurement is made once more; it may be nil.
 	Again func(error)
-	// Keep hears of all observations after each round of a workload: what is there then can be fitted to.
-	Keep func([]cost.Observation) error
+	// Keep hears of each observation when it has been made.
+	Keep func(cost.Observation) error
 
-	impact ImpactRun // whose guest, toggles and slices are used
-	number int
-	cells  []*costCell
-	rates  map[string]workRates
-}
-
-// costCell is one combination with one workload.
-type costCell struct {
-	cost.Run
-	way ImpactWay
+	impact    ImpactRun // whose guest, toggles and slices are used
+	number    int
+	left, all int
+	misses    int // combinations in a row that could not be measured
 }
 
 // workRates is how many events there are for each unit of work, by kind.
 type workRates map[string]float64
 
-// CostSources are the sources that can be calibrated in a lab: those that see its guests.
-func CostSources(l *lab.Lab) ([]string, error) {
-	kernel, err := l.KernelSources()
-	return append([]string{price.UST, price.AllProbes}, kernel...), err
+// CostSources are the sources that are there in a lab.
+type CostSources struct {
+	Can     []string          // those that can be calibrated
+	Usual   []string          // of these, what a calibration is made of: the groups of trace points that are not in it are told by those that are
+	Without map[string]string // those that cannot be, and why
 }
 
-// Measure measures all combinations of the design, as [ImpactRun.Measure] does. Nothing else should run on the host.
+// FindCostSources looks at what sees a lab's guests.
+func FindCostSources(l *lab.Lab) (c CostSources, err error) {
+	kernel, cannot, err := l.KernelSources()
+	if err != nil {
+		return c, err
+	}
+	c.Without = map[string]string{price.GuestCalls: "the lab's guests have no stub of QEMU's open, by which a guest is stopped at its system calls"}
+	for name, why := range cannot {
+		c.Without[string(name)] = why
+	}
+	c.Usual = []string{price.UST, price.AllProbes, memoryGroup}
+	for _, s := range kernel {
+		c.Usual = append(c.Usual, string(s))
+		if s == probe.Tap {
+			c.Usual = append(c.Usual, price.TapHeaders)
+		}
+	}
+	c.Can = slices.Clone(c.Usual)
+	for _, name := range price.Groups() {
+		if name := price.GroupPrefix + name; !slices.Contains(c.Can, name) {
+			c.Can = append(c.Can, name)
+		}
+	}
+	return c, nil
+}
+
+// memoryGroup is the group that the default set has no part of.
+const memoryGroup = price.GroupPrefix + "memory"
+
+// The sorts of work of a calibration, and those with which all is held out. The latter have their own mixture of what the former have apart from each other:
+// a data base computes and writes, and kept connections have other packets for each page.
+var (
+	CostWorkloads = []string{"cpu", "disk", "web"}
+	CostApart     = []string{"database", "kept"}
+)
+
+// costTask finds a sort of work.
+func costTask(name string) (t lab.Task, err error) {
+	all := append(lab.Tasks(), lab.Kept())
+	i := slices.IndexFunc(all, func(t lab.Task) bool { return t.Name == name })
+	if i < 0 {
+		return t, fmt.Errorf("workload %q: want some of %s", name, strings.Join(CostTasks(), ", "))
+	}
+	return all[i], nil
+}
+
+// CostTasks lists the names of all sorts of work.
+func CostTasks() []string { return append(ImpactWorkloads(), lab.Kept().Name) }
+
+// design is what there is to measure, by workload, in an order that has nothing to do with what is to be expected.
+func (r *CostRun) design() (todo map[string][]cost.Run, err error) {
+	runs, err := cost.Design(cost.Factors{
+		Sources: r.Sources, Workloads: r.Workloads, Apart: r.Apart, Fit: r.Fit, Held: r.Held, Exclude: price.Exclude,
+	})
+	if err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(1, uint64(len(runs)))) //nolint:gosec // an order, and the same when it goes on
+	random.Shuffle(len(runs), func(i, j int) { runs[i], runs[j] = runs[j], runs[i] })
+	todo = make(map[string][]cost.Run)
+	r.all, r.left = len(runs), 0
+	for _, run := range runs {
+		if !slices.ContainsFunc(r.Done, func(x cost.Observation) bool { return isOf(x, run) }) {
+			todo[run.Workload] = append(todo[run.Workload], run)
+			r.left++
+		}
+	}
+	return todo, nil
+}
+
+// isOf says whether an observation is the one that a design asks for.
+func isOf(x cost.Observation, run cost.Run) bool {
+	return x.Workload == run.Workload && x.HeldOut == run.HeldOut && slices.Equal(x.Sources, run.Sources)
+}
+
+// Measure measures all combinations of the design that were not measured before, as [ImpactRun.Measure] does. What cannot be measured does not keep it from the
+// rest, and is an error in the end. Nothing else should run on the host.
 func (r *CostRun) Measure(ctx context.Context) (err error) {
 	r.Guest = cmp.Or(r.Guest, lab.DefaultGuest)
-	can, err := CostSources(r.Lab)
+	there, err := FindCostSources(r.Lab)
 	if err != nil {
 		return fmt.Errorf("calibrate: %w", err)
 	}
 	if len(r.Sources) == 0 {
-		r.Sources = can
+		r.Sources = there.Usual
 	}
 	if len(r.Workloads) == 0 {
-		r.Workloads = ImpactWorkloads()
+		r.Workloads = CostWorkloads
 	}
 	for _, name := range r.Sources {
-		if !slices.Contains(can, name) {
-			return fmt.Errorf("calibrate: source %q cannot be calibrated in this lab: want some of %s", name, strings.Join(can, ", "))
+		switch why := there.Without[name]; {
+		case why != "":
+			return fmt.Errorf("calibrate: source %q cannot be calibrated in this lab: %s", name, why)
+		case !slices.Contains(there.Can, name):
+			return fmt.Errorf("calibrate: source %q: want some of %s", name, strings.Join(there.Can, ", "))
 		}
 	}
-	for _, name := range r.Workloads {
-		if !slices.Contains(ImpactWorkloads(), name) {
-			return fmt.Errorf("calibrate: workload %q: want some of %s", name, strings.Join(ImpactWorkloads(), ", "))
+	for _, name := range slices.Concat(r.Workloads, r.Apart) {
+		if _, err := costTask(name); err != nil {
+			return fmt.Errorf("calibrate: %w", err)
 		}
 	}
-	runs, err := cost.Design(r.Sources, r.Workloads, r.Fit, r.Held)
+	todo, err := r.design()
 	if err != nil {
 		return fmt.Errorf("calibrate: %w", err)
-	}
-	for _, run := range runs {
-		r.cells = append(r.cells, &costCell{Run: run})
 	}
 	unlock, err := r.Lab.Alone()
 	if err != nil {
@@ -101,53 +175,68 @@ func (r *CostRun) Measure(ctx context.Context) (err error) {
 		return fmt.Errorf("calibrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, together()) }()
-	r.rates = make(map[string]workRates)
-	for round := range r.Rounds {
-		for _, t := range lab.Tasks() {
-			if !slices.Contains(r.Workloads, t.Name) {
-				continue
-			}
-			if err := r.task(ctx, t, round); err != nil {
-				return fmt.Errorf("calibrate: round %d: %w", round+1, err)
-			}
-			if err := r.Keep(r.observations()); err != nil {
-				return err
-			}
+	var failed []error
+	for _, name := range slices.Concat(r.Workloads, r.Apart) {
+		if len(todo[name]) == 0 {
+			continue
 		}
+		errs, err := r.task(ctx, name, todo[name])
+		if err != nil {
+			return fmt.Errorf("calibrate: %w", err)
+		}
+		failed = append(failed, errs...)
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("calibrate: of %d combinations %d could not be measured; run it again to measure these: %w", r.all, len(failed), errors.Join(failed...))
 	}
 	return nil
 }
 
-// task measures all combinations of one workload once. In the first round it is seen how many events its work has.
-func (r *CostRun) task(ctx context.Context, t lab.Task, round int) error {
-	if err := r.Lab.Prepare(ctx, r.Guest, t); err != nil {
-		return err
+// task measures combinations with one workload, and says of which that failed. It is first seen how many events the work has.
+func (r *CostRun) task(ctx context.Context, name string, runs []cost.Run) (failed []error, err error) {
+	t, err := costTask(name)
+	if err != nil {
+		return nil, err
 	}
-	if r.rates[t.Name] == nil {
-		err := r.again(ctx, t.Name+", its events", func() (err error) {
-			r.rates[t.Name], err = r.count(ctx, t)
+	if err := r.Lab.Prepare(ctx, r.Guest, t); err != nil {
+		return nil, err
+	}
+	var rates workRates
+	err = r.again(ctx, t.Name+", its events", func() (err error) {
+		rates, err = r.count(ctx, t)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, run := range runs {
+		r.tell(run)
+		var x cost.Observation
+		err := r.again(ctx, t.Name+", "+strings.Join(run.Sources, "+"), func() (err error) {
+			x, err = r.cell(ctx, t, run, rates)
 			return err
 		})
-		if err != nil {
-			return err
+		switch {
+		case ctx.Err() != nil:
+			return nil, cmp.Or(err, ctx.Err())
+		case err != nil:
+			failed = append(failed, err)
+			if r.misses++; r.misses >= mostMisses {
+				return nil, fmt.Errorf("%d combinations in a row could not be measured; run it again with a lab that is made anew: %w", r.misses, errors.Join(failed...))
+			}
+			continue
+		}
+		r.misses = 0
+		if err := r.Keep(x); err != nil {
+			return nil, err
 		}
 	}
-	var cells []*costCell
-	for _, c := range r.cells {
-		if c.Workload == t.Name {
-			cells = append(cells, c)
-		}
-	}
-	for i := range cells {
-		c := cells[(i+round)%len(cells)]
-		r.tell(c)
-		name := t.Name + ", " + strings.Join(c.Sources, "+")
-		if err := r.again(ctx, name, func() error { return r.cell(ctx, t, c) }); err != nil {
-			return err
-		}
-	}
-	return nil
+	return failed, nil
 }
+
+// mostMisses is how many combinations in a row may fail until it is the lab that has: LTTng's consumer daemon may have died, and nothing but another session daemon
+// brings a new one.
+const mostMisses = 2
 
 // attempts is how often a measurement is begun: a calibration takes long, and a tracer that is late on a busy host is no reason to lose it.
 const attempts = 3
@@ -167,31 +256,42 @@ func (r *CostRun) again(ctx context.Context, name string, measure func() error) 
 }
 
 // cell measures one combination with one workload.
-func (r *CostRun) cell(ctx context.Context, t lab.Task, c *costCell) error {
-	toggle, least, err := r.toggle(ctx, c.Sources)
+func (r *CostRun) cell(ctx context.Context, t lab.Task, run cost.Run, rates workRates) (cost.Observation, error) {
+	toggle, least, err := r.toggle(ctx, run.Sources)
 	if err != nil {
-		return err
+		return cost.Observation{}, err
 	}
-	return r.impact.measure(ctx, t, toggle, least, &c.way)
+	var way ImpactWay
+	if err := r.impact.measure(ctx, t, toggle, least, &way); err != nil {
+		return cost.Observation{}, err
+	}
+	return observation(run, &way, rates)
 }
 
-func (r *CostRun) tell(c *costCell) {
-	all := r.Rounds * len(r.cells)
+func (r *CostRun) tell(run cost.Run) {
 	if r.Begun != nil {
-		left := time.Duration(all-r.number) * (r.Each + 4*time.Second)
-		r.Begun(lab.PriceProgress{Workload: c.Workload, Arm: strings.Join(c.Sources, "+"), Number: r.number + 1, All: all, End: time.Now().Add(left)})
+		left := time.Duration(r.left-r.number) * (r.Each + aside)
+		r.Begun(lab.PriceProgress{
+			Workload: run.Workload, Arm: strings.Join(run.Sources, "+"), Number: r.all - r.left + r.number + 1, All: r.all, End: time.Now().Add(left),
+		})
 	}
 	r.number++
 }
+
+// aside is what a combination takes beside the work.
+const aside = 2 * time.Second
 
 // costSlow is the least time for which the kernel's sources are on, or off: they take tens of milliseconds to begin. The shorter, the more pairs there are, and the less
 // the host's own noise changes between the two of one.
 const costSlow = 300 * time.Millisecond
 
+// ReaderEvents is the flag by which a command for [lab.Lab.Read] is told which trace points to count.
+const ReaderEvents = "events"
+
 // toggle makes a combination of sources ready.
 func (r *CostRun) toggle(ctx context.Context, sources []string) (t lab.Toggle, least time.Duration, err error) {
 	var list []lab.Toggle
-	var kernel []string
+	var kernel, events []string
 	defer func() {
 		if err != nil {
 			for _, t := range list {
@@ -202,11 +302,23 @@ func (r *CostRun) toggle(ctx context.Context, sources []string) (t lab.Toggle, l
 	}()
 	for _, s := range sources {
 		arm := map[string]string{price.UST: ArmSelected, price.AllProbes: ArmAll}[s]
-		if arm == "" {
+		group, isGroup := strings.CutPrefix(s, price.GroupPrefix)
+		switch {
+		case arm != "":
+			one, _, err := r.impact.toggle(ctx, arm)
+			if err != nil {
+				return t, 0, err
+			}
+			list = append(list, one)
+		case isGroup:
+			events = append(events, price.GroupEvents(group)...)
+		default:
 			kernel = append(kernel, s)
-			continue
 		}
-		one, _, err := r.impact.toggle(ctx, arm)
+	}
+	if len(events) > 0 { // of all groups together, as an action has them
+		slices.Sort(events)
+		one, err := r.Lab.ToggleAll(append(slices.Clone(r.Reader), "--"+ReaderEvents+"="+strings.Join(slices.Compact(events), ",")), r.impact.pid)
 		if err != nil {
 			return t, 0, err
 		}
@@ -246,7 +358,7 @@ func together(list []lab.Toggle) lab.Toggle {
 
 // count counts events for a unit of work, of all kinds.
 func (r *CostRun) count(ctx context.Context, t lab.Task) (workRates, error) {
-	span := max(r.Each, minCount)
+	span := countFor
 	var done []lab.Done
 	work := func(ctx context.Context) (err error) {
 		done, err = r.Lab.Work(ctx, r.Guest, t, span)
@@ -258,6 +370,12 @@ func (r *CostRun) count(ctx context.Context, t lab.Task) (workRates, error) {
 	}
 	rates := make(workRates)
 	for name, f := range files {
+		if name == lab.FileEvents {
+			if err := rates.ofEvents(f, done); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		var m price.Meter
 		source := name
 		if name == lab.FileDefault {
@@ -286,8 +404,39 @@ func (r *CostRun) count(ctx context.Context, t lab.Task) (workRates, error) {
 	return rates, nil
 }
 
-// minCount is the least time in which events are counted: some whole units.
-const minCount = 10 * time.Second
+// ofEvents adds the kinds that are counted by trace points themselves.
+func (w workRates) ofEvents(f unit.File, done []lab.Done) error {
+	for _, name := range price.Groups() {
+		for _, event := range price.GroupEvents(name) {
+			if kind, ok := price.EventKind(unit.FeatureName(event)); ok {
+				w[kind] = 0 // what has no hits is not in the file
+			}
+		}
+	}
+	speed, kept := within(f.Units, done)
+	if speed <= 0 {
+		return errors.New("count events of trace points: no whole unit in the time of the work: measure for longer")
+	}
+	seconds := time.Duration(0)
+	for _, u := range kept {
+		seconds += time.Duration(u.Duration)
+	}
+	for i, event := range f.Features {
+		kind, ok := price.EventKind(event)
+		if !ok {
+			continue
+		}
+		for _, u := range kept {
+			if i < len(u.Counts) {
+				w[kind] += float64(u.Counts[i]) / seconds.Seconds() / speed
+			}
+		}
+	}
+	return nil
+}
+
+// countFor is how long events are counted: some whole units.
+const countFor = 14 * time.Second
 
 // within are the whole units in the time of the work, and how fast that was in them, in units of work a second.
 func within(units []unit.Unit, done []lab.Done) (speed float64, kept []unit.Unit) {
@@ -368,31 +517,25 @@ func (r *CostRun) countRest(ctx context.Context, work func(context.Context) erro
 	return nil
 }
 
-// observations are those of the cells with enough pairs.
-func (r *CostRun) observations() []cost.Observation {
-	speeds := make(map[string][]float64) // of each workload with nothing that observes it
-	for _, c := range r.cells {
-		for _, p := range c.way.Pairs {
-			speeds[c.Workload] = append(speeds[c.Workload], 1/p.Off.Seconds)
-		}
+// observation is what pairs of slices say of a combination. Rates are those at the speed of the slices in which nothing observed.
+func observation(run cost.Run, way *ImpactWay, perWork workRates) (x cost.Observation, err error) {
+	overhead, deviation, ok := way.overhead()
+	if !ok {
+		return x, fmt.Errorf("%d pairs of slices, want %d at least: have it work for longer", len(way.Pairs), leastPairs)
 	}
-	var list []cost.Observation
-	for _, c := range r.cells {
-		overhead, deviation, ok := c.way.overhead()
-		if !ok {
-			continue
-		}
-		rates := make(cost.Rates)
-		speed := middle(speeds[c.Workload])
-		for _, kind := range slices.Sorted(maps.Keys(r.rates[c.Workload])) {
-			rates[kind] = significant(r.rates[c.Workload][kind] * speed)
-		}
-		list = append(list, cost.Observation{
-			Workload: c.Workload, Sources: c.Sources, Rates: rates, Overhead: significant(overhead), Error: significant(deviation),
-			Pairs: len(c.way.Pairs), HeldOut: c.HeldOut,
-		})
+	var speeds []float64
+	for _, p := range way.Pairs {
+		speeds = append(speeds, 1/p.Off.Seconds)
 	}
-	return list
+	rates := make(cost.Rates)
+	speed := middle(speeds)
+	for kind, n := range perWork {
+		rates[kind] = significant(n * speed)
+	}
+	return cost.Observation{
+		Workload: run.Workload, Sources: run.Sources, Rates: rates, Overhead: significant(overhead), Error: significant(deviation),
+		Pairs: len(way.Pairs), HeldOut: run.HeldOut,
+	}, nil
 }
 
 // leastPairs is how many pairs say anything.

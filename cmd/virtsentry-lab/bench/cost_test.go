@@ -50,20 +50,95 @@ func TestCostObservations(t *testing.T) {
 		}
 		return w
 	}
-	r := CostRun{
-		rates: map[string]workRates{"web": {"syscall": 12}},
-		cells: []*costCell{
-			{Run: cost.Run{Workload: "web", Sources: []string{"syscalls"}}, way: pairs(1.1, 1.2, 1.3, 1.2)},
-			{Run: cost.Run{Workload: "web", Sources: []string{"ust"}, HeldOut: true}, way: pairs(1, 1, 1)},
-			{Run: cost.Run{Workload: "web", Sources: []string{"tap"}}, way: pairs(1, 1)}, // too few
+	rates := workRates{"syscall": 12}
+	for _, tc := range []struct {
+		run  cost.Run
+		on   []float64
+		want cost.Observation
+		err  string
+	}{
+		{
+			cost.Run{Workload: "web", Sources: []string{"syscalls"}}, []float64{1.1, 1.2, 1.3, 1.2},
+			cost.Observation{Workload: "web", Sources: []string{"syscalls"}, Rates: cost.Rates{"syscall": 1200}, Overhead: 0.2, Error: 0.04645, Pairs: 4}, "",
 		},
+		{
+			cost.Run{Workload: "web", Sources: []string{"ust"}, HeldOut: true}, []float64{1, 1, 1},
+			cost.Observation{Workload: "web", Sources: []string{"ust"}, Rates: cost.Rates{"syscall": 1200}, Pairs: 3, HeldOut: true}, "",
+		},
+		{cost.Run{Workload: "web", Sources: []string{"tap"}}, []float64{1, 1}, cost.Observation{}, "2 pairs of slices"},
+	} {
+		way := pairs(tc.on...)
+		got, err := observation(tc.run, &way, rates)
+		if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+			t.Errorf("%v: %v", tc.run, err)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Error(diff)
+		}
 	}
-	got := r.observations()
-	want := []cost.Observation{
-		{Workload: "web", Sources: []string{"syscalls"}, Rates: cost.Rates{"syscall": 1200}, Overhead: 0.2, Error: 0.04645, Pairs: 4},
-		{Workload: "web", Sources: []string{"ust"}, Rates: cost.Rates{"syscall": 1200}, Pairs: 3, HeldOut: true},
+}
+
+func TestRatesOfEvents(t *testing.T) {
+	done := []lab.Done{{At: time.Unix(1, 0), Work: 10}, {At: time.Unix(9, 0), Work: 90}}
+	f := unit.File{Features: []string{"virtqueue_fill", "memory_region_ops_write"}, Units: []unit.Unit{
+		{Start: 2e9, Duration: 2e9, Counts: []uint64{7}}, {Start: 4e9, Duration: 2e9, Counts: []uint64{1, 80}}, {Start: 8e9, Duration: 2e9, Counts: []uint64{1, 1000}},
+	}}
+	for _, tc := range []struct {
+		f    unit.File
+		want workRates
+	}{
+		{f, workRates{"probe:memory": 2}}, // 80 in 4 s of 10 units of work a second
+		{unit.File{Units: f.Units}, workRates{"probe:memory": 0}},
+	} {
+		got := workRates{}
+		if err := got.ofEvents(tc.f, done); err != nil || !cmp.Equal(got, tc.want) {
+			t.Errorf("%v, %v; want %v", got, err, tc.want)
+		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if err := (workRates{}).ofEvents(f, nil); err == nil {
+		t.Error("no work: no error")
+	}
+}
+
+// A calibration that goes on measures what is missing, in the same order, and nothing twice.
+func TestCostDesign(t *testing.T) {
+	design := func(done ...cost.Observation) (r CostRun, list []cost.Run) {
+		r = CostRun{
+			Sources: []string{"ust", "probes:all", "probes:memory", "tap", "tap-headers", "syscalls"}, Workloads: CostWorkloads, Apart: CostApart, Fit: 1, Held: 3, Done: done,
+		}
+		todo, err := r.design()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range slices.Concat(CostWorkloads, CostApart) {
+			list = append(list, todo[name]...)
+		}
+		return r, list
+	}
+	first, all := design()
+	if len(all) != 3*(6+1+3)+2*6 || first.all != len(all) || first.left != len(all) {
+		t.Errorf("%d combinations; %d of %d are left", len(all), first.left, first.all)
+	}
+	var done []cost.Observation
+	for i, run := range all {
+		if slices.Contains(CostApart, run.Workload) && !run.HeldOut {
+			t.Errorf("%v is not held out", run)
+		}
+		if i%2 == 0 {
+			done = append(done, cost.Observation{Workload: run.Workload, Sources: run.Sources, HeldOut: run.HeldOut})
+		}
+	}
+	second, rest := design(done...)
+	if len(rest) != len(all)-len(done) || second.left != len(rest) || second.all != len(all) {
+		t.Errorf("%d of %d are left", len(rest), len(all))
+	}
+	var want []cost.Run
+	for i, run := range all {
+		if i%2 == 1 {
+			want = append(want, run)
+		}
+	}
+	if diff := cmp.Diff(want, rest); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -105,7 +180,7 @@ func TestCostPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := ""
-	for _, name := range []string{"bars", "coefficients", "held", "apart"} {
+	for _, name := range []string{"bars", "coefficients", "held", "apart", "without"} {
 		page += "<!-- table: " + name + " -->\n<!-- end of table -->\n"
 	}
 	text, err := c.Fill(page)

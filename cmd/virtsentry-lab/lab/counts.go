@@ -6,26 +6,41 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/virtsentry/virtsentry/cmd/internal/probe"
 	"github.com/virtsentry/virtsentry/cmd/internal/probe/kernel"
 	"github.com/virtsentry/virtsentry/lttng/catalogue"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-// KernelSources are those of the host's kernel that see something of the lab's guests.
-func (l *Lab) KernelSources() ([]string, error) {
+// KernelSources are those of the host's kernel that see something of the lab's guests, and why the others do not.
+func (l *Lab) KernelSources() (can []probe.Source, cannot map[probe.Source]string, err error) {
 	o, err := l.observable()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var names []string
-	for _, s := range o.kernel {
-		names = append(names, string(s))
+	cannot = make(map[probe.Source]string)
+	for _, s := range probe.Sources() {
+		switch {
+		case slices.Contains(o.kernel, s):
+			can = append(can, s)
+		case s == probe.KVM:
+			cannot[s] = "the lab's guests run under TCG, and KVM does nothing for them"
+		case s == probe.Functions:
+			cannot[s] = "the lab's QEMU exports no functions, as it was built without modules"
+		default:
+			cannot[s] = "it sees nothing of the lab's guests"
+		}
 	}
-	return names, nil
+	return can, cannot, nil
 }
 
-// Counts are the units of what the default feature set and all of the kernel's sources count while f runs, by source; [FileDefault] has the set's. It is an error
+// FileEvents are hits by trace point.
+const FileEvents = "events"
+
+// Counts are the units of what the default feature set and all of the kernel's sources count while f runs, by source; [FileDefault] has the set's, and [FileEvents] the
+// hits of all trace points of the wide one. It is an error
 // when any event was lost.
 func (l *Lab) Counts(ctx context.Context, guest string, f func(context.Context) error) (files map[string]unit.File, err error) {
 	o, err := l.observable()
@@ -47,14 +62,16 @@ func (l *Lab) Counts(ctx context.Context, guest string, f func(context.Context) 
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	trace := filepath.Join(dir, "trace")
 	list, err := l.observe(ctx, guest, pid, o.kernel, kernel.Options{Offset: offset}, func(ctx context.Context) error {
-		return l.tracing(ctx, pid, Recording{}, trace, f)
+		return l.tracing(ctx, pid, Recording{set: catalogue.WideSet}, trace, f)
 	})
 	if err != nil {
 		return nil, err
 	}
 	files = make(map[string]unit.File)
-	if files[FileDefault], err = unit.Cut(trace, catalogue.DefaultSet); err != nil {
-		return nil, err
+	for name, by := range map[string]string{FileDefault: catalogue.DefaultSet, FileEvents: unit.Counts} {
+		if files[name], err = unit.Cut(trace, by); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range list {
 		files[string(c.source)] = c.file

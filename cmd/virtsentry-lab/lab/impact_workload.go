@@ -36,6 +36,9 @@ type Done struct {
 // Tasks lists them: the paper's two (section 4.5: sysbench's prime numbers and its transactions of MySQL), and two that go through QEMU's devices.
 func Tasks() []Task { return slices.Clone(tasks) }
 
+// Kept is work beside [Tasks]: what they have no part in.
+func Kept() Task { return kept }
+
 // Prepare has the guest get ready for a task.
 func (l *Lab) Prepare(ctx context.Context, guest string, t Task) error {
 	g, err := l.Guest(guest)
@@ -66,6 +69,8 @@ var tasks = []Task{
 	},
 	{Name: "web", What: "a static page, a connection each", Unit: "requests", Slice: time.Second / 4, prepare: prepareWeb, work: workWeb},
 }
+
+var kept = Task{Name: "kept", What: "a static page again and again, by connections that are kept", Unit: "requests", Slice: time.Second / 4, prepare: prepareWeb, work: workKept}
 
 // oltp is what sysbench needs to use the guest's MariaDB as root.
 const oltp = "--db-driver=mysql --mysql-user=root --mysql-socket=/run/mysqld/mysqld.sock --mysql-db=sbtest --tables=1 --table-size=10000"
@@ -209,7 +214,18 @@ func ioBytes(pid int) (sum uint64, err error) {
 
 // workWeb has clients in the lab's network get pages, a connection each.
 func workWeb(ctx context.Context, l *Lab, g GuestDef, d time.Duration) (list []Done, err error) {
-	client := &http.Client{Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}}
+	return workPages(ctx, &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}, g, d)
+}
+
+// workKept has them keep their connections.
+func workKept(ctx context.Context, l *Lab, g GuestDef, d time.Duration) (list []Done, err error) {
+	transport := &http.Transport{DialContext: l.DialContext, MaxIdleConnsPerHost: webClients}
+	defer transport.CloseIdleConnections()
+	return workPages(ctx, transport, g, d)
+}
+
+func workPages(ctx context.Context, transport *http.Transport, g GuestDef, d time.Duration) (list []Done, err error) {
+	client := &http.Client{Transport: transport}
 	var pages atomic.Int64
 	watching, stop := context.WithCancel(ctx)
 	defer stop()

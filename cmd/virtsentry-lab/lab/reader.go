@@ -18,10 +18,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/lttng/ctf"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-// allProbes is every trace point that QEMU has.
+// allProbes are all trace points that QEMU has.
 var allProbes = []string{"qemu:*"}
 
 // ReadUnit is one unit of a process, of which all trace points are counted.
@@ -33,9 +34,13 @@ type ReadUnit struct {
 	Lost    uint64  `json:"lost"`
 }
 
-// ReadAll records all trace points of processes, each by a session of its own, and counts them in units, which it reports, until ctx ends. That is no error.
-// Directory output is for the traces; report is called by one goroutine at a time. It is what the paper compares its selected probes with.
-func ReadAll(ctx context.Context, pids []int, output string, report func(ReadUnit) error) (err error) {
+// ReadAll records trace points of processes, all of QEMU's if none is named, each process by a session of its own, and counts them in units, which it reports, until
+// ctx ends. That is no error. Directory output is for the traces; report is called by one goroutine at a time. All of QEMU's are what the paper compares its
+// selected probes with.
+func ReadAll(ctx context.Context, events []string, pids []int, output string, report func(ReadUnit) error) (err error) {
+	if len(events) == 0 {
+		events = allProbes
+	}
 	sessions := make([]*lttng.Session, 0, len(pids))
 	defer func() {
 		for _, s := range sessions {
@@ -49,7 +54,7 @@ func ReadAll(ctx context.Context, pids []int, output string, report func(ReadUni
 		}
 		s, err := lttng.NewSession(lttng.Config{
 			Name: name, Output: filepath.Join(output, strconv.Itoa(pid)), RemoveOutput: true,
-			PID: pid, Events: allProbes, SubBufferBytes: 1 << 20, SubBuffers: 8,
+			PID: pid, Events: events, SubBufferBytes: 1 << 20, SubBuffers: 8,
 		})
 		if err != nil {
 			return err
@@ -96,6 +101,7 @@ func readUnits(ctx context.Context, s *lttng.Session, pid int, reports chan<- Re
 	cutter := unit.NewCutter(nil)
 	cutter.LimitOpen(64)
 	begun, failed := false, 0
+	var whole wholeMetadata
 	for {
 		end := time.Now().Truncate(unit.Width).Add(unit.Width)
 		if sleep(ctx, time.Until(end)) != nil {
@@ -114,7 +120,10 @@ func readUnits(ctx context.Context, s *lttng.Session, pid int, reports chan<- Re
 		if !begun {
 			cutter.Begin(end.UnixNano()) // what was before is in no whole unit
 			begun = true
-		} else if err := cutter.ReadTrace(chunk); err != nil {
+		} else if err := readWhole(ctx, cutter, &whole, chunk); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // that is its end
+			}
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
 		if err := os.RemoveAll(chunk); err != nil {
@@ -128,6 +137,68 @@ func readUnits(ctx context.Context, s *lttng.Session, pid int, reports chan<- Re
 			reports <- r
 		}
 	}
+}
+
+// readWhole counts the events of a chunk once its metadata is whole.
+func readWhole(ctx context.Context, cutter *unit.Cutter, whole *wholeMetadata, chunk string) error {
+	if err := whole.wait(ctx, chunk, wholeLimit); err != nil {
+		return err
+	}
+	return cutter.ReadTrace(chunk)
+}
+
+// The metadata of all of a QEMU's trace points has a megabyte and more. Where the host is busy, the consumer still writes a chunk's when the rotation has ended.
+const (
+	wholeLimit = 20 * time.Second // for all of it to be there
+	wholeEvery = 20 * time.Millisecond
+)
+
+// wholeMetadata knows the last metadata that was whole: those of a session's chunks are the same.
+type wholeMetadata struct{ text string }
+
+// wait returns when the metadata of all traces below a directory can be parsed and grows no more, or with what is wrong with it after so long, or ctx ends.
+func (w *wholeMetadata) wait(ctx context.Context, dir string, limit time.Duration) error {
+	traces, err := ctf.FindTraces(dir)
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(limit)
+	for _, trace := range traces {
+		before := ""
+		for {
+			text, err := w.read(trace)
+			if err == nil && (text == before || text == w.text) {
+				w.text = text
+				break
+			}
+			before = text
+			if time.Now().Before(until) {
+				if sleep(ctx, wholeEvery) != nil {
+					return ctx.Err()
+				}
+				continue
+			}
+			if err == nil {
+				err = errors.New("it still grows")
+			}
+			return fmt.Errorf("metadata of %s is not whole after %v: %w", trace, limit, err)
+		}
+	}
+	return nil
+}
+
+// read returns the text of a trace's metadata, if it can be parsed.
+func (w *wholeMetadata) read(trace string) (string, error) {
+	data, err := ctf.ReadMetadataFile(trace)
+	if err != nil {
+		return "", err
+	}
+	text, err := ctf.MetadataText(data)
+	if err != nil || text == w.text {
+		return text, err
+	}
+	_, err = ctf.ParseMetadata([]byte(text))
+	return text, err
 }
 
 // Reading is a process of its own that does [ReadAll]: its CPU time is what that takes.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type Recording struct {
 	Rate     int    // of an attack, 0: its default
 	Load     Load   // of the scenarios with load; its guest is the recorded one
 	Pace     int    // of everyday: how many times as often its jobs run, 0: 1
+
+	set string // the feature set whose trace points are recorded; empty: the default one
 }
 
 // scenario is what a recording's name means.
@@ -201,7 +204,7 @@ func (l *Lab) trace(ctx context.Context, pid int, r Recording, dir string) error
 
 // tracing records a process while f runs.
 func (l *Lab) tracing(ctx context.Context, pid int, r Recording, dir string, f func(context.Context) error) (err error) {
-	set, err := catalogue.Load(catalogue.DefaultSet)
+	set, err := catalogue.Load(cmp.Or(r.set, catalogue.DefaultSet))
 	if err != nil {
 		return err
 	}

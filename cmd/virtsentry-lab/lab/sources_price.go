@@ -175,6 +175,9 @@ func (m *measurement) tell(w workload, arm string) {
 	m.done++
 }
 
+// ArmHeaders is [probe.Tap], with what the headers of packets tell.
+const ArmHeaders = "tap-headers"
+
 // Observed runs f while a guest is observed in one way: by nothing ([evaluation.Off]), sources of the kernel ("tap+syscalls"), recorded trace points of the
 // default feature set ([FileDefault]), or [ArmStrace].
 func (l *Lab) Observed(ctx context.Context, guest, arm string, f func(context.Context) error) error {
@@ -195,11 +198,15 @@ func (l *Lab) Observed(ctx context.Context, guest, arm string, f func(context.Co
 	if err != nil {
 		return err
 	}
+	options := kernel.Options{Offset: offset}
 	var sources []probe.Source
 	for name := range strings.SplitSeq(arm, joint) {
+		if name == ArmHeaders {
+			name, options.Headers = string(probe.Tap), true
+		}
 		sources = append(sources, probe.Source(name))
 	}
-	_, err = l.observe(ctx, guest, pid, sources, kernel.Options{Offset: offset}, f)
+	_, err = l.observe(ctx, guest, pid, sources, options, f)
 	return err
 }
 
