@@ -146,7 +146,7 @@ func newMonitor(cfg config.Config, log *logrus.Logger) (*monitor.Monitor, error)
 	if err != nil {
 		return nil, fmt.Errorf("lttng.features: %w", err)
 	}
-	monitor.SaveProcessors()
+	monitor.Save()
 	m := monitor.New(cfg, set, engine(cfg.Judging.Engine), log)
 	if file := cfg.Migration.KeyFile; file != "" {
 		keys, err := config.ReadKeys(file)

@@ -105,7 +105,7 @@ func Run(ctx context.Context, dir string, in io.Reader, out io.Writer) error {
 	defer backend.close()
 	log := logrus.New()
 	log.SetLevel(logrus.ErrorLevel) // anomalies are no news here
-	monitor.SaveProcessors()        // as virtsentryd does
+	monitor.Save()                  // as virtsentryd does
 	m := monitor.New(cfg, set, model.Fallback{First: libsvm.Engine{}, Second: libsvmgo.Engine{}}, log)
 
 	ctx, stop := context.WithCancel(ctx)
