@@ -7,7 +7,7 @@ DEPS    := packaging/deps
 LABDEPS := packaging/lab/deps packaging/lab/image/deps packaging/qemu/run-deps
 TESTS   ?= ./...
 
-.PHONY: all build deps deb rpm package-test lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation bench-alarm bench-cost bench-decode bench-impact bench-units bench-train bench-score bench-scale bench-transport faults soak clean
+.PHONY: all build deps deb rpm package-test lab-deps qemu image demo test unit-test fuzz lint fresh compare evaluation bench-alarm bench-cost bench-decode bench-impact bench-units bench-train bench-score bench-scale bench-transport closer-look faults soak clean
 
 all: build
 
@@ -131,6 +131,12 @@ faults: lab-deps build
 	@packaging/lab/image/build >/dev/null
 	@packaging/faults $(CASES)
 	@$(GO) run ./cmd/virtsentry-lab reliability page
+
+# What an operator does, in ten minutes: an attack raises an incident, and a closer look is begun from its page in a real Chromium. SHOTS=DIR keeps pictures.
+closer-look: lab-deps build
+	@packaging/qemu/build >/dev/null
+	@packaging/lab/image/build >/dev/null
+	@VIRTSENTRY_CLOSER_LOOK=1 VIRTSENTRY_SHOTS=$(abspath $(SHOTS)) unshare --mount $(GO) test -count=1 -tags integration -v -run '^TestCloserLook$$' -timeout 30m ./cmd/virtsentryd
 
 # Guests that come and go, load, attacks and faults for a long time, such as SOAK=8h: memory and descriptors stay as they are. SEED= has the same order again.
 SOAK ?= 30m

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -44,6 +45,7 @@ type stack struct {
 	web     *guest
 	tiny    lab.TinyGuest // that web is; the zero value: it is another one
 	heard   *observer
+	units   int      // that a profile is made from; 0: learnt
 	flags   []string // to build the daemon with; nil: the race detector's
 	worst   recovery // of states, since it was last set
 
@@ -165,7 +167,7 @@ func (s *stack) writeConfig(t *testing.T) {
 	config := fmt.Sprintf("[libvirt]\nuri = %q\nrun_dir = %q\n[lttng]\noutput_dir = %q\n[learning]\nunits = %d\nmax_units = %[4]d\nstarting = %q\n[judging]\nquiet_units = 5\n"+
 		"[profiles]\ndir = %q\n[history]\nfile = %q\n[control]\nsocket = %q\n[log]\nlevel = 'debug'\n"+
 		"[hooks]\ndir = %q\npokes = %q\n[metrics]\nlisten = %q\n[sources]\nsocket = %q\n%s",
-		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), learnt, starting.String(), s.file("profiles"), s.historyFile(), s.file("control.sock"),
+		s.lab.URI(), s.lab.RunLibvirt(), s.file("traces"), cmp.Or(s.units, learnt), starting.String(), s.file("profiles"), s.historyFile(), s.file("control.sock"),
 		s.hooks(), s.file("pokes"), "unix:"+s.file("metrics.sock"), s.file("probe.sock"), s.sources)
 	if err := os.WriteFile(s.file("virtsentryd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
