@@ -52,7 +52,7 @@ type Scaling struct {
 	rare     expected   // Rare
 	expected []expected // Mean
 
-	rest []int     // the columns that are not in Columns
+	rest []int32   // the columns that are not in Columns
 	odd  hits      // the same
 	none float64   // residual of 0 hits of those
 	few  []float64 // what no hits of each of Columns come to before whitening, then 1 hit of each, and so on: most counts are small
@@ -124,10 +124,10 @@ func (s *Scaling) prepare(columns int) {
 	for _, j := range s.Columns {
 		has[j] = true
 	}
-	s.rest = make([]int, 0, columns-len(s.Columns)) // there are many of them, in each profile
+	s.rest = make([]int32, 0, columns-len(s.Columns)) // there are many of them, in each profile
 	for j, ok := range has {
 		if !ok {
-			s.rest = append(s.rest, j)
+			s.rest = append(s.rest, int32(j))
 		}
 	}
 	s.odd = hitsAt(s.rest, columns)
@@ -177,7 +177,7 @@ func (s *Scaling) expect() {
 // limit passes over all columns but those that are in; nil: over none.
 func (s *Scaling) limit(in []bool) {
 	if in != nil {
-		s.rest = slices.DeleteFunc(s.rest, func(j int) bool { return !in[j] })
+		s.rest = slices.DeleteFunc(s.rest, func(j int32) bool { return !in[j] })
 		s.odd = hitsAt(s.rest, len(in))
 	}
 }

@@ -12,10 +12,10 @@ type hits []uint64
 func makeHits(columns int) hits { return make(hits, (columns+63)/64) }
 
 // hitsAt has the bits of some of so many columns.
-func hitsAt(list []int, columns int) hits {
+func hitsAt(list []int32, columns int) hits {
 	h := makeHits(columns)
 	for _, j := range list {
-		h.add(j)
+		h.add(int(j))
 	}
 	return h
 }

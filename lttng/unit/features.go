@@ -17,7 +17,8 @@ const (
 // NewSetCutter returns a Cutter that counts the columns of a feature set. What a set says about devices is learnt as the events come, and
 // kept from chunk to chunk.
 func NewSetCutter(set *catalogue.Set) *Cutter {
-	c := NewCutter(set.Names())
+	c := NewCutter([]string{})
+	c.features = set.Names() // the set's own, which serves all that count by it
 	c.set = &setState{
 		Set: set, gapBase: make([]int, len(set.Entries())),
 		missing: make(map[Missing]bool), pending: make(map[int64]map[pendingKey]uint64),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng"
+	"github.com/virtsentry/virtsentry/lttng/ctf"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
@@ -32,6 +33,12 @@ const (
 	// steadyLeast is how many reads in a row have something new of a process that is then not believed to have fallen silent: a rotation tells whether the
 	// consumer daemon hangs, before a unit is given out.
 	steadyLeast = 8
+)
+
+// So often, and so long each time, is waited for what is new of such a process before a rotation, which takes longer.
+const (
+	lateMost = 3
+	lateEach = 100 * time.Millisecond
 )
 
 // errSilence says that there is nothing new where there always was, or that nobody knows whether anything is written.
@@ -116,8 +123,7 @@ func (f *following) read(c *unit.Cutter) error {
 	if lttng.Ended(f.consumer) {
 		return fmt.Errorf("%w: its consumer daemon, process %d, has ended", lttng.ErrNoSessionDaemon, f.consumer.Pid)
 	}
-	look := now()
-	dir, parts, err := f.New()
+	look, dir, parts, err := f.fresh()
 	if err != nil {
 		f.wrong = true // nothing was read, and no unit may be given out for complete
 		return err
@@ -138,6 +144,18 @@ func (f *following) read(c *unit.Cutter) error {
 		f.wrong = true // a rotation frees it
 	}
 	return nil
+}
+
+// fresh is what is new, and when it was looked for. Where there always was something, it is waited for: the consumer daemon may be somewhat late.
+func (f *following) fresh() (look int64, dir string, parts map[string]ctf.Part, err error) {
+	for waits := lateMost; ; waits-- {
+		look = now()
+		dir, parts, err = f.New()
+		if err != nil || len(parts) > 0 || f.steady < steadyLeast || waits == 0 {
+			return look, dir, parts, err
+		}
+		time.Sleep(lateEach)
+	}
 }
 
 // wrote is when the consumer daemon wrote what was found now: at a time, CLOCK_MONOTONIC in nanoseconds, that is wrong where the host's clock has been set since.
