@@ -105,6 +105,7 @@ func lookStart(client func() *control.Client) *cobra.Command {
 		return domainNames(client, 1)(c, args, start)
 	}
 	length := c.Flags().Duration("for", 0, "so long, 4s to 1h (0: as long as is usual, actions.duration)")
+	dry := c.Flags().Bool("dry-run", false, "begin nothing: say at what price it would run, or why it would be refused")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		wanted := strings.Split(args[1], ",")
@@ -116,10 +117,12 @@ func lookStart(client func() *control.Client) *cobra.Command {
 		case *length < 0 || *length > mostLook:
 			return fmt.Errorf("look: --for %v: want at most %v", *length, mostLook)
 		}
-		a, err := client().StartAction(c.Context(), args[0], control.ActionRequest{Actions: wanted, Seconds: length.Seconds()})
+		a, err := client().StartAction(c.Context(), args[0], control.ActionRequest{Actions: wanted, Seconds: length.Seconds(), DryRun: *dry})
 		switch {
 		case err != nil:
 			return err
+		case *dry && a.State == control.ActionRefused:
+			return fmt.Errorf("look: %w: %s", control.ErrRefused, oneLine(a.Why))
 		case *format == "json":
 			return writeJSON(c.OutOrStdout(), a)
 		}
@@ -127,8 +130,12 @@ func lookStart(client func() *control.Client) *cobra.Command {
 		if a.Wanted > a.Seconds {
 			shortened = fmt.Sprintf(" (instead of %s)", seconds(a.Wanted))
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s runs for %s%s, price %s: virtsentry look show %s\n",
-			oneLine(a.Name), oneLine(strings.Join(a.Actions, ", ")), seconds(a.Seconds), shortened, priceWords(a.Price), oneLine(a.ID))
+		verb, next := "runs", ": virtsentry look show "+oneLine(a.ID)
+		if *dry {
+			verb, next = "would run", ""
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s %s for %s%s, price %s%s\n",
+			oneLine(a.Name), oneLine(strings.Join(a.Actions, ", ")), verb, seconds(a.Seconds), shortened, priceWords(a.Price), next)
 		return err
 	}
 	return c

@@ -36,11 +36,18 @@ func (a *actions) ActionOptions(_ context.Context, ref string) (control.ActionOp
 }
 
 func (a *actions) StartAction(_ context.Context, ref string, request control.ActionRequest) (control.Action, error) {
-	a.wanted = append(a.wanted, fmt.Sprint(ref, request.Actions, request.Seconds))
+	a.wanted = append(a.wanted, fmt.Sprint(ref, request.Actions, request.Seconds, request.DryRun))
 	if ref == "dear" {
 		return control.Action{}, fmt.Errorf("%w: syscalls costs 12.0 %% (8.0 to 15.0 %%) of the speed of dear; its budget is 10.0 %%", control.ErrRefused)
 	}
-	return a.looks[0], nil
+	would := a.looks[0]
+	if request.DryRun {
+		would.ID, would.State = "", control.ActionAsked
+		if ref == "db" {
+			would.State, would.Why = control.ActionRefused, "its budget is 1.0 %"
+		}
+	}
+	return would, nil
 }
 
 func (a *actions) ListActions() []control.Action { return a.looks }
@@ -110,6 +117,7 @@ func TestLook(t *testing.T) {
 		{"look-actions.json", 0, []string{"actions", "limited", "-o", "json"}},
 		{"look-start.txt", 0, []string{"start", "web", "kvm,syscalls", "--for", "1h"}},
 		{"look-start.json", 0, []string{"start", "web", "kvm", "-o", "json"}},
+		{"look-start-dry.txt", 0, []string{"start", "web", "kvm", "--dry-run"}},
 		{"look-list.txt", 0, []string{"list"}},
 		{"look-list.json", 0, []string{"list", "-o", "json"}},
 		{"look-show.txt", 0, []string{"show", "q3"}},
@@ -127,7 +135,7 @@ func TestLook(t *testing.T) {
 			golden(t, tc.golden, out)
 		})
 	}
-	if got := strings.Join(b.wanted, "; "); got != "web[kvm syscalls] 3600; web[kvm] 0" {
+	if got := strings.Join(b.wanted, "; "); got != "web[kvm syscalls] 3600 false; web[kvm] 0 false; web[kvm] 0 true" {
 		t.Errorf("asked for %s", got)
 	}
 	if got := strings.Join(b.stopped, " "); got != "q3x7m2kd" {
@@ -144,6 +152,7 @@ func TestLookFails(t *testing.T) {
 	}{
 		{[]string{"actions", "nobody"}, exitNoDomain, "no running domain"},
 		{[]string{"start", "dear", "syscalls"}, exitFailure, "its budget is 10.0 %"},
+		{[]string{"start", "db", "kvm", "--dry-run"}, exitFailure, "its budget is 1.0 %"},
 		{[]string{"start", "web", ""}, exitFailure, "no action is named"},
 		{[]string{"start", "web", "a,,b"}, exitFailure, "empty"},
 		{[]string{"start", "web", "a", "--for", "-1s"}, exitFailure, "--for -1s"},
