@@ -47,8 +47,8 @@ var errSilence = errors.New("nothing new of a process that was never silent, or 
 // following reads a domain's trace where it is being written, for as long as nothing speaks against it. A nil one never does.
 type following struct {
 	*lttng.Follower
-	alive    func() error // of the session
-	recorded func() bool  // somebody wants whole chunks
+	alive    func(since int64) error // whether the session has recorded until then
+	recorded func() bool             // somebody wants whole chunks
 	pid      int
 	each     time.Duration // between rotations
 
@@ -73,7 +73,7 @@ func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int, bega
 	_, _ = h.Write([]byte(d.UUID))
 	return &following{
 		Follower: s.Follower(), pid: pid, began: began, base: switchTimer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
-		pulse: &m.pulse, alive: func() error { return m.sessions.check(s.Name()) }, recorded: func() bool { return m.tees.wants(d.UUID) },
+		pulse: &m.pulse, alive: func(since int64) error { return m.sessions.check(s.Name(), since) }, recorded: func() bool { return m.tees.wants(d.UUID) },
 	}
 }
 
@@ -116,8 +116,9 @@ func (f *following) heard(something bool) error {
 }
 
 // read counts what is new. Errors: errUnreadable, and then the units that it concerns are lossy; after any other one, such as errSilence, nothing was read.
-func (f *following) read(c *unit.Cutter) error {
-	if err := f.alive(); err != nil {
+// What there was until a time, CLOCK_MONOTONIC in nanoseconds, is to be among it.
+func (f *following) read(c *unit.Cutter, until int64) error {
+	if err := f.alive(until); err != nil {
 		return err
 	}
 	if lttng.Ended(f.consumer) {
@@ -243,7 +244,7 @@ func (s *ustSource) followed() (b batch, err error) {
 		}
 	}
 	b.registered = true
-	if err = s.follow.read(s.cutter); err != nil && !errors.Is(err, errUnreadable) {
+	if err = s.follow.read(s.cutter, until-int64(afterUnit(s.clock.NS(uint64(until))))); err != nil && !errors.Is(err, errUnreadable) {
 		return b, err
 	}
 	settled, silence := s.follow.settled(until)
@@ -299,25 +300,23 @@ func untilStart(t time.Time) time.Duration {
 	return 0
 }
 
-// sessionsFresh is how old what is known of the session daemon's sessions may be.
-const sessionsFresh = time.Second
-
-// sessions knows which recording sessions there are: one question to the session daemon serves all domains. The zero value is ready; it may be used by several
-// goroutines.
+// sessions knows which recording sessions there are: one question to the session daemon serves all domains, once for each unit. The zero value is ready; it may be used by
+// several goroutines.
 type sessions struct {
 	mu     sync.Mutex // guards the fields below
-	asked  time.Time
+	asked  int64      // CLOCK_MONOTONIC, nanoseconds
 	active map[string]bool
 	err    error
 }
 
-// check says whether a session records. Errors: lttng.ErrNoSessionDaemon, lttng.ErrNoSession.
-func (s *sessions) check(name string) error {
+// check says whether a session has recorded until a time, CLOCK_MONOTONIC in nanoseconds. Errors: lttng.ErrNoSessionDaemon, lttng.ErrNoSession.
+func (s *sessions) check(name string, until int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.active[name]; !known || time.Since(s.asked) > sessionsFresh {
+	if _, known := s.active[name]; !known || s.asked < until {
+		s.asked = now()
 		list, err := lttng.Sessions()
-		s.asked, s.err, s.active = time.Now(), err, map[string]bool{}
+		s.err, s.active = err, map[string]bool{}
 		for _, one := range list {
 			s.active[one.Name] = one.Active
 		}
