@@ -130,8 +130,8 @@ func (s *ustSource) room() error {
 	return nil
 }
 
-// attachUST makes and starts a session on a domain's QEMU.
-func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (*ustSource, error) {
+// attachUST makes and starts a session on a domain's QEMU. runs: of a guest that runs already.
+func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process, runs bool) (*ustSource, error) {
 	if !lttng.Alive() {
 		return nil, fmt.Errorf("attach to domain %s: %w", d.UUID, lttng.ErrNoSessionDaemon)
 	}
@@ -141,7 +141,7 @@ func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (*ustSource, error
 	}
 	var s *ustSource
 	if err = m.buffers.room(bytes); err == nil {
-		s, err = m.record(d, p, size)
+		s, err = m.record(d, p, size, runs)
 	}
 	if err != nil {
 		m.buffers.release(bytes)
@@ -152,7 +152,7 @@ func (m *Monitor) attachUST(d libvirt.Domain, p qemu.Process) (*ustSource, error
 }
 
 // record makes and starts the session, with sub-buffers of that size.
-func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*ustSource, error) {
+func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64, runs bool) (*ustSource, error) {
 	name := sessionName(d, p)
 	cfg := lttng.Config{
 		Name: name, Output: filepath.Join(m.cfg.LTTng.OutputDir, name), RemoveOutput: true,
@@ -162,6 +162,9 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 	follows := !m.set.Sequential()
 	if follows {
 		cfg.SwitchTimer = switchTimer
+		if !runs && untilStart(time.Now()) > 0 {
+			cfg.SwitchTimer = switchSooner
+		}
 	}
 	session, err := lttng.NewSession(cfg)
 	if errors.Is(err, lttng.ErrSessionExists) { // one of ours, of this very process, that could not be ended in time
@@ -173,7 +176,7 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 		return nil, err
 	}
 	var began span
-	if follows {
+	if follows && runs {
 		began, err = m.begins.begin(session.Start)
 	} else {
 		err = session.Start()
@@ -185,7 +188,7 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64) (*u
 	s := &ustSource{session: session, verify: session.Verifier(), cutter: unit.NewSetCutter(m.set), started: monotonic(), release: release, lives: func() bool { return m.processes.Alive(p) }, counted: m.traced}
 	s.budget = newBudget(session, m.groups, m.cfg.LTTng.DomainEvents)
 	if follows {
-		s.follow = m.newFollowing(d, session, p.PID, began)
+		s.follow = m.newFollowing(d, session, p.PID, cfg.SwitchTimer, began)
 	}
 	return s, nil
 }

@@ -18,6 +18,8 @@ const (
 	// switchTimer is how often the consumer daemon writes what the ring buffers hold: once for each unit, as each packet costs it, and who reads it, the same. So that a unit need not wait long for
 	// it, recording begins shortly after a unit's end ([starts.begin]): a timer's phase is when it was made.
 	switchTimer = unit.Width
+	// switchSooner is that of a guest that does not run yet, and of whose start nothing is to be missed, where recording begins at another time.
+	switchSooner = switchTimer / 2
 	// writeTime is how long after the switch timer has gone off what it has flushed is taken to be written; graceLeast and graceMost are what is added where events come later
 	// than that, and half of it is taken off each time that none has for calm.
 	writeTime  = 100 * time.Millisecond
@@ -52,8 +54,9 @@ type following struct {
 	pid      int
 	each     time.Duration // between rotations
 
-	began span          // recording
-	phase time.Duration // after a unit's end, when the switch timer goes off; that of the newest packet's end
+	timer time.Duration // the switch timer
+	began span          // recording; zero: at any time
+	phase time.Duration // after a unit's end, when the switch timer first goes off; that of the newest packet's end
 	times int           // as often that was so in a row
 	base  time.Duration // how long after a unit's end it is complete, by the timer
 	grace time.Duration // what is added, as events came late
@@ -68,11 +71,11 @@ type following struct {
 	wrong    bool        // a rotation is to tell what is so
 }
 
-func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int, began span) *following {
+func (m *Monitor) newFollowing(d libvirt.Domain, s *lttng.Session, pid int, timer time.Duration, began span) *following {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(d.UUID))
 	return &following{
-		Follower: s.Follower(), pid: pid, began: began, base: switchTimer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
+		Follower: s.Follower(), pid: pid, timer: timer, began: began, base: timer + writeTime, each: rotateEach - time.Duration(h.Sum32())%(rotateEach/4),
 		pulse: &m.pulse, alive: func(since int64) error { return m.sessions.check(s.Name(), since) }, recorded: func() bool { return m.tees.wants(d.UUID) },
 	}
 }
@@ -195,9 +198,9 @@ func (f *following) lag() time.Duration { return f.base + f.grace }
 // tick learns from the end of a packet, in the units' time, when the switch timer goes off: as recording began, or, of a process that has registered later, as then. Packets
 // that end because a sub-buffer is full end at any time.
 func (f *following) tick(end int64) {
-	phase := afterUnit(end)
+	phase := afterUnit(end) % f.timer
 	apart := (phase - f.phase).Abs()
-	if apart = min(apart, switchTimer-apart); apart > sharp {
+	if apart = min(apart, f.timer-apart); apart > sharp {
 		f.phase, f.times = phase, 0
 	} else {
 		f.times++
@@ -206,7 +209,7 @@ func (f *following) tick(end int64) {
 		return
 	}
 	if f.base = f.phase + writeTime; f.phase < sharp { // it may go off just before a unit's end
-		f.base += switchTimer
+		f.base += f.timer
 	}
 }
 

@@ -38,7 +38,7 @@ func TestSilence(t *testing.T) {
 
 // The lag follows the phase of the switch timer, and grows where events come late.
 func TestLag(t *testing.T) {
-	f := &following{base: switchTimer + writeTime}
+	f := &following{timer: switchTimer, base: switchTimer + writeTime}
 	second := int64(1_700_000_000) * int64(time.Second)
 	for i := range 20 {
 		end := second + int64(2*i)*int64(time.Second) + int64(300*time.Millisecond) + int64(i%3)*int64(time.Millisecond)
@@ -97,13 +97,24 @@ func TestLag(t *testing.T) {
 
 // A packet that ends as recording began tells the timer's phase at once; one that ends at another time does not.
 func TestLagAtOnce(t *testing.T) {
-	f := &following{base: switchTimer + writeTime, began: span{400 * time.Millisecond, 470 * time.Millisecond}}
+	f := &following{timer: switchTimer, base: switchTimer + writeTime, began: span{400 * time.Millisecond, 470 * time.Millisecond}}
 	f.tick(int64(time.Second))
 	if want := switchTimer + writeTime; f.lag() != want {
 		t.Errorf("lag %v after a packet of any time, want %v", f.lag(), want)
 	}
 	f.tick(int64(450 * time.Millisecond))
 	if want := 450*time.Millisecond + writeTime; f.lag() != want {
+		t.Errorf("lag %v, want %v", f.lag(), want)
+	}
+}
+
+// A timer that goes off twice a unit has its phase within half of one.
+func TestLagSooner(t *testing.T) {
+	f := &following{timer: switchSooner, base: switchSooner + writeTime}
+	for i := range 5 {
+		f.tick(int64(1300*time.Millisecond) + int64(i)*int64(switchSooner))
+	}
+	if want := 300*time.Millisecond + writeTime; f.lag() != want {
 		t.Errorf("lag %v, want %v", f.lag(), want)
 	}
 }

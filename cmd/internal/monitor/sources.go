@@ -30,14 +30,16 @@ const (
 type wish struct {
 	use   []string // as config.Sources.Use
 	vhost bool     // auto: packets are to be seen on tap devices, too
+	runs  bool     // libvirt has said that the guest runs: nothing of its start is missed where recording begins somewhat later
 }
 
+// equal says whether the same is to be seen.
 func (a wish) equal(b wish) bool { return slices.Equal(a.use, b.use) && a.vhost == b.vhost }
 
 // wish is what the watcher's domain is to be observed by, as far as its devices are known.
 func (w *watcher) wish() wish {
 	past := slices.ContainsFunc(w.hardware.Devices, func(d libvirt.Device) bool { return d.Tap && d.Unseen != "" })
-	return wish{use: w.settings.Sources, vhost: past}
+	return wish{use: w.settings.Sources, vhost: past, runs: w.ran || w.domain.ID > 0}
 }
 
 // usual are the features that a domain is taken to have until it is attached to.
@@ -103,7 +105,7 @@ func (m *Monitor) attachWish(d libvirt.Domain, p qemu.Process, w wish) (source, 
 		}
 		return kernel, nil
 	}
-	traced, traceErr := m.attachUST(d, p)
+	traced, traceErr := m.attachUST(d, p, w.runs)
 	switch {
 	case traceErr != nil && kernel != nil:
 		ctx, cancel := context.WithTimeout(context.Background(), helperLimit)
