@@ -82,8 +82,9 @@ func TestIntegrationDashboard(t *testing.T) {
 	t.Logf("seen most: %s", b.Text(".look-result [data-kind] tbody tr"))
 	b.Shot("real-result", true)
 
-	// Another one is stopped by a click.
-	b.Click(box)
+	// Another one is stopped by a click. The page may not have been told yet that the action can be chosen again.
+	b.Until(`!document.querySelector('` + box + `').disabled`)
+	b.JS(`document.querySelector('` + box + `').checked || document.querySelector('` + box + `').click()`)
 	b.Until(`document.querySelector("#quote.allowed") !== null && !document.getElementById("start-look").disabled`)
 	b.Click("#start-look")
 	b.Until(`document.querySelector(".run .stop-look") !== null && /\d s left/.test(document.querySelector(".run").textContent)`)
