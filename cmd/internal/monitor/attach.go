@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// collectDelay is how long after a unit's end it is collected; spread adds a part that differs from domain to domain.
+	// collectDelay is how long after a unit's end, and the source's lag, it is collected; spread adds a part that differs from domain to domain, where the lag does not.
 	collectDelay = 100 * time.Millisecond
 	spread       = 300 * time.Millisecond
 	// together is what collections wait for each other: a processor that is woken once for several of them takes less of its time for each.
@@ -187,11 +187,9 @@ func (w *watcher) loop(ctx context.Context) {
 
 // untilCollect is the time until shortly after the next unit is complete.
 func (w *watcher) untilCollect() time.Duration {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(w.domain.UUID))
 	offset := collectDelay
 	if !w.hurried {
-		offset += time.Duration(h.Sum32())%spread + w.source.lag()
+		offset += cmp.Or(w.source.lag(), w.spread())
 	}
 	at := time.Now().UnixNano()
 	if w.grid != 0 { // the host's clock may have been set since the source was made
@@ -203,6 +201,13 @@ func (w *watcher) untilCollect() time.Duration {
 	}
 	clock := time.Duration(now())
 	return (clock+left+together-1)/together*together - clock
+}
+
+// spread is the domain's part of it.
+func (w *watcher) spread() time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(w.domain.UUID))
+	return time.Duration(h.Sum32()) % spread
 }
 
 func (w *watcher) collect() {

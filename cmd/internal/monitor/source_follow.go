@@ -32,15 +32,15 @@ const (
 	rotateEach = 10 * time.Minute
 	// quietMost is how long a trace may have nothing new before a rotation tells whether that is so.
 	quietMost = 30 * time.Second
-	// steadyLeast is how many reads in a row have something new of a process that is then not believed to have fallen silent: a rotation tells whether the
-	// consumer daemon hangs, before a unit is given out.
+	// steadyLeast is how many reads in a row have something new of a process that is then not believed to have fallen silent: the consumer daemon is seen to work
+	// for other domains, or else a rotation tells whether it hangs, before a unit is given out; and for the second unit in a row, whether it has given up these streams.
 	steadyLeast = 8
 )
 
-// So often, and so long each time, is waited for what is new of such a process before a rotation, which takes longer.
+// So often, and so long each time, is waited for what shows whether such a process is silent, before a rotation, which takes longer.
 const (
-	lateMost = 3
-	lateEach = 100 * time.Millisecond
+	silentMost = 2
+	silentEach = 100 * time.Millisecond
 )
 
 // errSilence says that there is nothing new where there always was, or that nobody knows whether anything is written.
@@ -67,7 +67,8 @@ type following struct {
 	rotated  time.Time   // the last rotation
 	news     time.Time   // when something new was last there
 	late     time.Time   // when events last came after their unit was given out, or the grace was last halved
-	steady   int         // reads in a row with something new
+	steady   int         // reads in a row with something new, but for a silent one
+	silent   bool        // the last read of them had nothing
 	wrong    bool        // a rotation is to tell what is so
 }
 
@@ -106,28 +107,37 @@ func (f *following) may() bool {
 	return f.following() && !f.wrong && !f.recorded() && time.Since(f.rotated) < f.each && time.Since(f.news) < quietMost
 }
 
-// heard notes whether a read had something new. Errors: errSilence.
-func (f *following) heard(something bool) error {
+// heard notes whether a read had something new; seen: if there had been something, it would have. Errors: errSilence.
+func (f *following) heard(something, seen bool) error {
 	was := f.steady
-	if f.steady++; something {
-		return nil
-	}
-	if f.steady = 0; was >= steadyLeast {
-		return errSilence
+	switch {
+	case something:
+		f.steady, f.silent = was+1, false
+	case was >= steadyLeast && seen && !f.silent:
+		f.silent = true
+	default:
+		if f.steady, f.silent = 0, false; was >= steadyLeast {
+			return errSilence
+		}
 	}
 	return nil
 }
 
+// works says whether the consumer daemon is known to have worked after what the switch timer flushed at the end of a unit was written; CLOCK_MONOTONIC in nanoseconds.
+func (f *following) works(end int64) bool {
+	return f.pulse.beaten(f.consumer.Pid) >= end+int64(f.base)
+}
+
 // read counts what is new. Errors: errUnreadable, and then the units that it concerns are lossy; after any other one, such as errSilence, nothing was read.
-// What there was until a time, CLOCK_MONOTONIC in nanoseconds, is to be among it.
-func (f *following) read(c *unit.Cutter, until int64) error {
-	if err := f.alive(until); err != nil {
+// What there was until the end of a unit, CLOCK_MONOTONIC in nanoseconds, is to be among it.
+func (f *following) read(c *unit.Cutter, end int64) error {
+	if err := f.alive(end); err != nil {
 		return err
 	}
 	if lttng.Ended(f.consumer) {
 		return fmt.Errorf("%w: its consumer daemon, process %d, has ended", lttng.ErrNoSessionDaemon, f.consumer.Pid)
 	}
-	look, dir, parts, err := f.fresh()
+	look, dir, parts, seen, err := f.fresh(end)
 	if err != nil {
 		f.wrong = true // nothing was read, and no unit may be given out for complete
 		return err
@@ -136,7 +146,7 @@ func (f *following) read(c *unit.Cutter, until int64) error {
 		f.pulse.beat(f.consumer.Pid, f.wrote(now()-int64(time.Since(f.Written()))))
 	}
 	f.looked = look
-	if err := f.heard(len(parts) > 0); err != nil || len(parts) == 0 {
+	if err := f.heard(len(parts) > 0, seen); err != nil || len(parts) == 0 {
 		return err
 	}
 	f.news = time.Now()
@@ -150,15 +160,16 @@ func (f *following) read(c *unit.Cutter, until int64) error {
 	return nil
 }
 
-// fresh is what is new, and when it was looked for. Where there always was something, it is waited for: the consumer daemon may be somewhat late.
-func (f *following) fresh() (look int64, dir string, parts map[string]ctf.Part, err error) {
-	for waits := lateMost; ; waits-- {
-		look = now()
+// fresh is what is new, when it was looked for, and whether all that a process did until the end of a unit would have been seen. Where there always was something, it
+// is waited for that, or for something new.
+func (f *following) fresh(end int64) (look int64, dir string, parts map[string]ctf.Part, seen bool, err error) {
+	for waits := silentMost; ; waits-- {
+		look, seen = now(), f.works(end)
 		dir, parts, err = f.New()
-		if err != nil || len(parts) > 0 || f.steady < steadyLeast || waits == 0 {
-			return look, dir, parts, err
+		if err != nil || len(parts) > 0 || f.steady < steadyLeast || seen || waits == 0 {
+			return look, dir, parts, seen, err
 		}
-		time.Sleep(lateEach)
+		time.Sleep(silentEach)
 	}
 }
 
@@ -271,7 +282,7 @@ type starts struct{ mu sync.Mutex }
 // out well before the next one ends.
 const (
 	startFirst = 50 * time.Millisecond
-	startLast  = 850 * time.Millisecond
+	startLast  = 450 * time.Millisecond
 )
 
 // begin calls start at such a time, and waits for it. It returns when that was.

@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -10,30 +11,63 @@ import (
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
-// Silence after reads that all had something new is not taken for the process's own, once; after silence that was its own it is.
+// Silence after reads that all had something new is not taken for the process's own, once; after silence that was its own it is. Where the consumer daemon is seen to
+// work, one silent unit is believed.
 func TestSilence(t *testing.T) {
 	f := &following{}
-	read := func(something bool, want error) {
+	read := func(something, seen bool, want error) {
 		t.Helper()
-		if err := f.heard(something); !errors.Is(err, want) {
+		if err := f.heard(something, seen); !errors.Is(err, want) {
 			t.Errorf("%v; want %v", err, want)
 		}
 	}
+	steadily := func(n int) {
+		t.Helper()
+		for range n {
+			read(true, false, nil)
+		}
+	}
 	for range 3 { // a process that does something now and then
-		read(true, nil)
-		read(false, nil)
+		read(true, false, nil)
+		read(false, false, nil)
 	}
-	for range steadyLeast {
-		read(true, nil)
-	}
-	read(false, errSilence)
+	steadily(steadyLeast)
+	read(false, false, errSilence)
 	for range 5 {
-		read(false, nil)
+		read(false, false, nil)
 	}
-	for range steadyLeast - 1 {
-		read(true, nil)
+	steadily(steadyLeast - 1)
+	read(false, false, nil)
+
+	steadily(steadyLeast)
+	for range 3 {
+		read(false, true, nil)
+		read(true, true, nil)
 	}
-	read(false, nil)
+	read(false, false, errSilence)
+	steadily(steadyLeast)
+	read(false, true, nil)
+	read(false, true, errSilence)
+	read(false, false, nil)
+}
+
+// A consumer daemon that has written something for another domain after what is to be seen of this one was written shows that it was.
+func TestWorks(t *testing.T) {
+	p := &pulse{}
+	f := &following{base: 300*time.Millisecond + writeTime, pulse: p, consumer: &os.Process{Pid: 7}}
+	end := 1000 * int64(time.Second)
+	for _, c := range []struct {
+		beat time.Duration // after the unit's end
+		want bool
+	}{{-time.Second, false}, {300 * time.Millisecond, false}, {399 * time.Millisecond, false}, {400 * time.Millisecond, true}} {
+		if p.beat(7, end+int64(c.beat)); f.works(end) != c.want {
+			t.Errorf("seen to work %v after the unit's end: %v; want %v", c.beat, !c.want, c.want)
+		}
+	}
+	p.beat(8, end+int64(time.Second))
+	if f.works(end + int64(unit.Width)) {
+		t.Error("another consumer daemon's work says something of this one's")
+	}
 }
 
 // The lag follows the phase of the switch timer, and grows where events come late.

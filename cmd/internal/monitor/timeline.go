@@ -81,7 +81,9 @@ func (l *timeline) note(t time.Time, state, reason string) {
 	at := gridUnit(t)
 	if at <= l.newest-timelineUnits {
 		// The host's clock was set back by more than a unit is ever late: what is remembered lies in a future that comes once more.
-		l.units, l.minutes, l.newest = [timelineUnits]step{}, [timelineMinutes]step{}, 0
+		clear(l.units[:])
+		clear(l.minutes[:])
+		l.newest = 0
 	}
 	if l.newest > 0 && at > l.newest {
 		// What changes a state notes it, so until now it was as it was noted last.
