@@ -161,9 +161,8 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64, run
 	}
 	follows := !m.set.Sequential()
 	if follows {
-		cfg.SwitchTimer = switchTimer
-		if !runs && untilStart(time.Now()) > 0 {
-			cfg.SwitchTimer = switchSooner
+		if cfg.SwitchTimer = switchTimer; !runs {
+			cfg.SwitchTimer = timerAtOnce(time.Now())
 		}
 	}
 	session, err := lttng.NewSession(cfg)

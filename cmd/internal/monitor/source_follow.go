@@ -10,7 +10,6 @@ import (
 
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/lttng"
-	"github.com/virtsentry/virtsentry/lttng/ctf"
 	"github.com/virtsentry/virtsentry/lttng/unit"
 )
 
@@ -123,13 +122,16 @@ func (f *following) heard(something, seen bool) error {
 	return nil
 }
 
+// flushed is when the switch timer goes off that flushes the end of a unit, and a little before; CLOCK_MONOTONIC in nanoseconds, as the unit's end.
+func (f *following) flushed(end int64) int64 { return end + int64(f.base-writeTime-sharp) }
+
 // works says whether the consumer daemon is known to have worked after what the switch timer flushed at the end of a unit was written; CLOCK_MONOTONIC in nanoseconds.
 func (f *following) works(end int64) bool {
 	return f.pulse.beaten(f.consumer.Pid) >= end+int64(f.base)
 }
 
-// read counts what is new. Errors: errUnreadable, and then the units that it concerns are lossy; after any other one, such as errSilence, nothing was read.
-// What there was until the end of a unit, CLOCK_MONOTONIC in nanoseconds, is to be among it.
+// read counts what is new. Where a process always had something since the switch timer went off at the end of a unit, CLOCK_MONOTONIC in nanoseconds, it is waited for
+// that, or for what shows that there is nothing. Errors: errUnreadable, and then the units that it concerns are lossy; errSilence; after any other one, nothing was read.
 func (f *following) read(c *unit.Cutter, end int64) error {
 	if err := f.alive(end); err != nil {
 		return err
@@ -137,40 +139,41 @@ func (f *following) read(c *unit.Cutter, end int64) error {
 	if lttng.Ended(f.consumer) {
 		return fmt.Errorf("%w: its consumer daemon, process %d, has ended", lttng.ErrNoSessionDaemon, f.consumer.Pid)
 	}
-	look, dir, parts, seen, err := f.fresh(end)
+	for waits := silentMost; ; waits-- {
+		seen := f.works(end)
+		something, err := f.take(c, f.flushed(end))
+		if err != nil {
+			return err
+		}
+		if something || seen || f.steady < steadyLeast || waits == 0 {
+			return f.heard(something, seen)
+		}
+		time.Sleep(silentEach)
+	}
+}
+
+// take counts what is new, and says whether some of it was written since a time, CLOCK_MONOTONIC in nanoseconds. Errors: as those of read, but for errSilence.
+func (f *following) take(c *unit.Cutter, since int64) (bool, error) {
+	look := now()
+	dir, parts, err := f.New()
 	if err != nil {
 		f.wrong = true // nothing was read, and no unit may be given out for complete
-		return err
+		return false, err
 	}
-	if len(parts) > 0 {
-		f.pulse.beat(f.consumer.Pid, f.wrote(now()-int64(time.Since(f.Written()))))
+	at := f.wrote(now() - int64(time.Since(f.Written())))
+	if f.looked = look; len(parts) == 0 {
+		return false, nil
 	}
-	f.looked = look
-	if err := f.heard(len(parts) > 0, seen); err != nil || len(parts) == 0 {
-		return err
-	}
+	f.pulse.beat(f.consumer.Pid, at)
 	f.news = time.Now()
 	if err := c.ReadParts(dir, parts); err != nil {
 		f.wrong = true
-		return fmt.Errorf("%w: %w", errUnreadable, err)
+		return false, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if f.Free(dir, parts) != nil {
 		f.wrong = true // a rotation frees it
 	}
-	return nil
-}
-
-// fresh is what is new, when it was looked for, and whether all that a process did until the end of a unit would have been seen. Where there always was something, it
-// is waited for that, or for something new.
-func (f *following) fresh(end int64) (look int64, dir string, parts map[string]ctf.Part, seen bool, err error) {
-	for waits := silentMost; ; waits-- {
-		look, seen = now(), f.works(end)
-		dir, parts, err = f.New()
-		if err != nil || len(parts) > 0 || f.steady < steadyLeast || seen || waits == 0 {
-			return look, dir, parts, seen, err
-		}
-		time.Sleep(silentEach)
-	}
+	return at >= since, nil
 }
 
 // wrote is when the consumer daemon wrote what was found now: at a time, CLOCK_MONOTONIC in nanoseconds, that is wrong where the host's clock has been set since.
@@ -186,7 +189,7 @@ func (f *following) wrote(at int64) int64 {
 // switch timer has gone off since the unit's end. Errors: errSilence: it has waited for as long as a unit; a rotation tells whether the consumer daemon answers,
 // which then serves all domains. While another domain asks, it waits for one unit more.
 func (f *following) settled(until int64) (int64, error) {
-	known := f.pulse.beaten(f.consumer.Pid) - int64(f.base-writeTime-sharp)
+	known := f.pulse.beaten(f.consumer.Pid) - f.flushed(0)
 	if waits := until - known; waits > 2*int64(unit.Width) || waits > int64(unit.Width) && f.pulse.ask(f.consumer.Pid, now()) {
 		return 0, errSilence
 	}
@@ -279,10 +282,11 @@ func (s *ustSource) followed() (b batch, err error) {
 type starts struct{ mu sync.Mutex }
 
 // startFirst and startLast are how long after a unit's end a recording may begin: not so soon that its timer might go off before the end, and soon enough that a unit is given
-// out well before the next one ends.
+// out well before the next one ends. startLate is what is still well where it cannot wait.
 const (
 	startFirst = 50 * time.Millisecond
 	startLast  = 450 * time.Millisecond
+	startLate  = 850 * time.Millisecond
 )
 
 // begin calls start at such a time, and waits for it. It returns when that was.
@@ -293,6 +297,14 @@ func (s *starts) begin(start func() error) (span, error) {
 	from := time.Now()
 	err := start()
 	return span{afterUnit(from.UnixNano()), afterUnit(from.UnixNano()) + time.Since(from)}, err
+}
+
+// timerAtOnce is the switch timer of a recording that begins at a time, without waiting.
+func timerAtOnce(t time.Time) time.Duration {
+	if after := afterUnit(t.UnixNano()); after < startFirst || after > startLate {
+		return switchSooner
+	}
+	return switchTimer
 }
 
 // span is from when to when something happened, after a unit's end.

@@ -162,6 +162,11 @@ func TestStarts(t *testing.T) {
 			t.Errorf("%v after a unit's end: waits %v, want %v", tt.after, got, tt.want)
 		}
 	}
+	for after, want := range map[time.Duration]time.Duration{0: switchSooner, startFirst: switchTimer, startLate: switchTimer, startLate + 1: switchSooner} {
+		if got := timerAtOnce(time.Unix(1_700_000_000, int64(after))); got != want {
+			t.Errorf("at once, %v after a unit's end: each %v, want %v", after, got, want)
+		}
+	}
 	var s starts
 	var all sync.WaitGroup
 	running := 0
