@@ -174,12 +174,11 @@ func (m *Monitor) record(d libvirt.Domain, p qemu.Process, subBuffer uint64, run
 	if err != nil {
 		return nil, err
 	}
-	var began span
+	begin := started
 	if follows && runs {
-		began, err = m.begins.begin(session.Start)
-	} else {
-		err = session.Start()
+		begin = m.begins.begin
 	}
+	began, err := begin(session.Start)
 	if err != nil {
 		return nil, errors.Join(err, session.Destroy())
 	}
@@ -393,8 +392,11 @@ func (s *ustSource) tooLate() uint64 {
 }
 
 func (s *ustSource) lag() time.Duration {
-	if s.follow.following() {
+	switch {
+	case s.follow.following():
 		return s.follow.lag()
+	case s.follow != nil: // the first rotation is not to delay the beginning of others' recordings
+		return startLast
 	}
 	return 0
 }

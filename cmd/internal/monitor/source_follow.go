@@ -54,7 +54,7 @@ type following struct {
 	each     time.Duration // between rotations
 
 	timer time.Duration // the switch timer
-	began span          // recording; zero: at any time
+	began span          // recording
 	phase time.Duration // after a unit's end, when the switch timer first goes off; that of the newest packet's end
 	times int           // as often that was so in a row
 	base  time.Duration // how long after a unit's end it is complete, by the timer
@@ -219,7 +219,7 @@ func (f *following) tick(end int64) {
 	} else {
 		f.times++
 	}
-	if f.times < 3 && (phase < f.began.from || phase > f.began.to+sharp) {
+	if f.times < 3 && !f.began.has(phase, f.timer) {
 		return
 	}
 	if f.base = f.phase + writeTime; f.phase < sharp { // it may go off just before a unit's end
@@ -264,12 +264,12 @@ func (s *ustSource) followed() (b batch, err error) {
 	if err = s.follow.read(s.cutter, until-int64(afterUnit(s.clock.NS(uint64(until))))); err != nil && !errors.Is(err, errUnreadable) {
 		return b, err
 	}
+	if at := s.follow.Flushed(); at > 0 {
+		s.follow.tick(s.clock.NS(at))
+	}
 	settled, silence := s.follow.settled(until)
 	if silence != nil {
 		return b, silence
-	}
-	if at := s.follow.Flushed(); at > 0 {
-		s.follow.tick(s.clock.NS(at))
 	}
 	b.late = s.tooLate()
 	s.follow.punctual(b.late)
@@ -279,7 +279,11 @@ func (s *ustSource) followed() (b batch, err error) {
 
 // starts begins recordings one after the other, so that each is followed by a switch timer that goes off soon after a unit's end. The zero value is ready; it may be used
 // by several goroutines.
-type starts struct{ mu sync.Mutex }
+type starts struct {
+	mu   sync.Mutex // guards the fields below
+	unit int64      // in which a recording was last begun
+	n    int        // recordings that have begun in it
+}
 
 // startFirst and startLast are how long after a unit's end a recording may begin: not so soon that its timer might go off before the end, and soon enough that a unit is given
 // out well before the next one ends. startLate is what is still well where it cannot wait.
@@ -287,13 +291,41 @@ const (
 	startFirst = 50 * time.Millisecond
 	startLast  = 450 * time.Millisecond
 	startLate  = 850 * time.Millisecond
+	// startsMost is how many begin in a unit: each one's first rotation takes the consumer daemon 0.2 s, in which it begins nothing else.
+	startsMost = 8
 )
 
 // begin calls start at such a time, and waits for it. It returns when that was.
 func (s *starts) begin(start func() error) (span, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	time.Sleep(untilStart(time.Now()))
+	for {
+		wait := s.wait(time.Now())
+		if wait == 0 {
+			return started(start)
+		}
+		time.Sleep(wait)
+	}
+}
+
+// wait is how long a recording waits at a time; 0: it is counted as one that begins.
+func (s *starts) wait(t time.Time) time.Duration {
+	if wait := untilStart(t); wait > 0 {
+		return wait
+	}
+	switch u := gridUnit(t); {
+	case u != s.unit:
+		s.unit, s.n = u, 1
+	case s.n < startsMost:
+		s.n++
+	default:
+		return unit.Width + startFirst - afterUnit(t.UnixNano())
+	}
+	return 0
+}
+
+// started calls start, and returns when that was.
+func started(start func() error) (span, error) {
 	from := time.Now()
 	err := start()
 	return span{afterUnit(from.UnixNano()), afterUnit(from.UnixNano()) + time.Since(from)}, err
@@ -309,6 +341,11 @@ func timerAtOnce(t time.Time) time.Duration {
 
 // span is from when to when something happened, after a unit's end.
 type span struct{ from, to time.Duration }
+
+// has says whether a timer that was made then goes off at a phase of its period. The zero value has none.
+func (s span) has(phase, period time.Duration) bool {
+	return s.to > 0 && ((phase-s.from)%period+period)%period <= s.to-s.from+sharp
+}
 
 // afterUnit is how long after a unit's end a time is, in nanoseconds. The traced process may have written any.
 func afterUnit(t int64) time.Duration {

@@ -142,6 +142,26 @@ func TestLagAtOnce(t *testing.T) {
 	}
 }
 
+// A timer's phase is within its period, whenever in a unit it was made.
+func TestSpan(t *testing.T) {
+	made := span{1900 * time.Millisecond, 2010 * time.Millisecond}
+	for _, c := range []struct {
+		phase, period time.Duration
+		want          bool
+	}{
+		{1950 * time.Millisecond, switchTimer, true}, {5 * time.Millisecond, switchTimer, true}, {100 * time.Millisecond, switchTimer, false},
+		{950 * time.Millisecond, switchTimer, false}, {950 * time.Millisecond, switchSooner, true}, {5 * time.Millisecond, switchSooner, true},
+		{500 * time.Millisecond, switchSooner, false},
+	} {
+		if got := made.has(c.phase, c.period); got != c.want {
+			t.Errorf("phase %v of %v: %v; want %v", c.phase, c.period, got, c.want)
+		}
+	}
+	if (span{}).has(0, switchTimer) {
+		t.Error("a phase is known of a timer of which nothing is")
+	}
+}
+
 // A timer that goes off twice a unit has its phase within half of one.
 func TestLagSooner(t *testing.T) {
 	f := &following{timer: switchSooner, base: switchSooner + writeTime}
@@ -166,6 +186,19 @@ func TestStarts(t *testing.T) {
 		if got := timerAtOnce(time.Unix(1_700_000_000, int64(after))); got != want {
 			t.Errorf("at once, %v after a unit's end: each %v, want %v", after, got, want)
 		}
+	}
+	var many starts
+	at := time.Unix(1_700_000_000, int64(startFirst))
+	for i := range startsMost {
+		if wait := many.wait(at); wait != 0 {
+			t.Errorf("recording %d of a unit waits %v", i, wait)
+		}
+	}
+	if wait := many.wait(at); wait != unit.Width {
+		t.Errorf("one more than a unit may have waits %v, want %v", wait, unit.Width)
+	}
+	if wait := many.wait(at.Add(unit.Width)); wait != 0 {
+		t.Errorf("the next unit's first waits %v", wait)
 	}
 	var s starts
 	var all sync.WaitGroup
