@@ -44,6 +44,8 @@ type ScalePoint struct {
 	Lossy    int    `json:"lossy"`    // of those, with events lost
 	Late     int    `json:"late"`     // of those, later than a unit's length after their end
 	Latency  Spread `json:"latency"`  // from a unit's end to its verdict
+
+	Unusual int `json:"unusual,omitempty"` // domains that were suspect or anomalous in the end; of players it is not known
 }
 
 // Each is the CPU time that usage has taken for each domain and unit.

@@ -277,6 +277,9 @@ func (s *site) step(ctx context.Context, n int) (p ScalePoint, err error) {
 	list, err := control.NewClient(s.socket()).Domains(ctx)
 	for _, d := range list {
 		p.Buffers += d.BufferBytes
+		if d.State == "suspect" || d.State == "anomalous" {
+			p.Unusual++
+		}
 	}
 	return p, err
 }

@@ -51,6 +51,11 @@ func ScaleSection(dir string) (string, bool, error) {
 		for _, p := range s.Guests {
 			b.WriteString(p.row())
 		}
+		for _, p := range s.Guests {
+			if p.Unusual > 0 {
+				fmt.Fprintf(&b, "\nWith %d guests, %d were suspect or anomalous in the end: the others had ended, beside which they were learnt. While a domain is suspect, each of its units takes a rotation.\n", p.Domains, p.Unusual)
+			}
+		}
 	}
 	b.WriteString("\n![CPU time](figures/scale-cpu.svg)\n\n![memory](figures/scale-memory.svg)\n\n| must hold | found | |\n|---|---|---|\n")
 	for _, c := range s.checks() {
