@@ -132,11 +132,11 @@ faults: lab-deps build
 	@packaging/faults $(CASES)
 	@$(GO) run ./cmd/virtsentry-lab reliability page
 
-# What an operator does, in ten minutes: an attack raises an incident, and a closer look is begun from its page in a real Chromium. SHOTS=DIR keeps pictures.
+# What an operator does: an attack raises an incident, and a closer look is begun from its page in a real Chromium; then the daemon is killed during each action. Ten minutes. SHOTS=DIR keeps pictures.
 closer-look: lab-deps build
 	@packaging/qemu/build >/dev/null
 	@packaging/lab/image/build >/dev/null
-	@VIRTSENTRY_CLOSER_LOOK=1 VIRTSENTRY_SHOTS=$(abspath $(SHOTS)) unshare --mount $(GO) test -count=1 -tags integration -v -run '^TestCloserLook$$' -timeout 30m ./cmd/virtsentryd
+	@VIRTSENTRY_CLOSER_LOOK=1 VIRTSENTRY_SHOTS=$(abspath $(SHOTS)) unshare --mount $(GO) test -count=1 -tags integration -v -run '^TestCloserLook' -timeout 30m ./cmd/virtsentryd
 
 # Guests that come and go, load, attacks and faults for a long time, such as SOAK=8h: memory and descriptors stay as they are. SEED= has the same order again.
 SOAK ?= 30m

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -82,7 +83,9 @@ func TestCloserLook(t *testing.T) {
 	t.Logf("%.1f s after the attack was begun: %s", time.Since(begin).Seconds(), incident.Text)
 
 	b.Visit("#/incidents", "light")
-	b.Click(`#incidents a[href="#/incident/` + incident.ID + `"]`)
+	listed := `#incidents a[href="#/incident/` + incident.ID + `"]`
+	b.Until("document.querySelector('" + listed + "') !== null")
+	b.Click(listed)
 	b.Until(`document.getElementById("look-closer") !== null`)
 	b.Shot("closer-incident", true)
 	b.Click("#look-closer")
@@ -111,7 +114,10 @@ func TestCloserLook(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	a := list[0]
+	a, err := s.control().Action(t.Context(), list[0].ID) // a list has no totals
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("predicted %.1f %% (%.1f to %.1f), measured %.1f %% (%.1f to %.1f); %d units", 100*a.Price.Slowdown, 100*a.Price.Low, 100*a.Price.High,
 		100*a.Measured.Slowdown, 100*a.Measured.Low, 100*a.Measured.High, a.Units)
 	kinds := map[string]uint64{}
@@ -130,4 +136,78 @@ func TestCloserLook(t *testing.T) {
 	going.Wait()
 	visits.end(t)
 	s.uncrashed(t)
+}
+
+// TestCloserLookKilled kills the daemon during each action that this host can run. Within five seconds nothing of the action is left: no session, no eBPF link and no
+// socket of the helper, no stub and no note of the keeper. The guest runs on.
+func TestCloserLookKilled(t *testing.T) {
+	if os.Getenv(closerLook) == "" {
+		t.Skipf("%s is not set: make closer-look runs it", closerLook)
+	}
+	s := newStack(t, lab.Config{Dir: "/run/virtsentry-lab-closer", Guest: "web", Variant: "smp2"})
+	s.web, s.flags = s.guest(t, "web"), []string{}
+	h := &probeHelper{stack: s}
+	h.start(t)
+	defer h.end()
+	k := &guestKeeper{stack: s}
+	k.start(t, true)
+	s.sources = fmt.Sprintf("[actions]\nguest_syscalls = true\nkeeper_socket = %q\n", s.file("keeper.sock"))
+	visits := k.visit(t)
+	idle := h.open(t)
+	s.startDaemon(t)
+	s.web.watched(t)
+	options, err := s.control().ActionOptions(t.Context(), s.web.uuid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range options.Options {
+		if o.WhyNot != "" {
+			t.Logf("%s cannot be run here: %s", o.Name, o.WhyNot)
+			continue
+		}
+		t.Run(o.Name, func(t *testing.T) { k.killDuring(t, h, o.Name, idle) })
+	}
+	visits.end(t)
+	s.uncrashed(t)
+}
+
+// killDuring kills the daemon during an action. idle is how many files the helper has open when it does nothing.
+func (k *guestKeeper) killDuring(t *testing.T, h *probeHelper, name string, idle int) {
+	pid := k.web.pid(t)
+	stubs := func() int {
+		list, err := k.client.Stubs(k.web.uuid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	a := k.web.lookAt(t, 300, name)
+	k.within(t, "the action sees something", func() bool {
+		seen, err := k.control().Action(t.Context(), a.ID)
+		return err == nil && seen.Units > 0
+	})
+	if sessions, files, stubs := len(k.looks(t)), h.open(t)-idle, stubs(); sessions+files+stubs == 0 {
+		t.Error("nothing is seen of the action while it runs")
+	} else {
+		t.Logf("while it runs: sessions %d, files of the helper %d, stubs %d", sessions, files, stubs)
+	}
+	_ = k.daemon.Process.Kill()
+	_ = k.daemon.Wait()
+	k.daemon = nil
+	killed := time.Now()
+	k.within(t, "nothing of the action is left", func() bool {
+		left, err := filepath.Glob(k.file("traces/virtsentryd-look-*"))
+		return err == nil && len(left) == 0 && len(k.looks(t)) == 0 && h.open(t) <= idle
+	})
+	k.letGo(t)
+	took := time.Since(killed)
+	t.Logf("nothing is left after %v", took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		t.Errorf("that took %v", took)
+	}
+	if k.web.pid(t) != pid {
+		t.Error("the guest does not run on")
+	}
+	k.startDaemon(t)
+	k.web.watched(t)
 }

@@ -172,6 +172,15 @@ func (g *guest) attached(t *testing.T) {
 	})
 }
 
+// watched waits until the daemon is attached to the guest, and has seen a unit.
+func (g *guest) watched(t *testing.T) {
+	t.Helper()
+	g.within(t, "the daemon has a unit of "+g.name, func() bool {
+		d, ok := g.status(t)
+		return ok && d.PID == g.pid(t) && d.Units.Seen > 0
+	})
+}
+
 // restart ends the guest's QEMU and starts another one. It returns when that was asked for.
 func (g *guest) restart(t *testing.T) (asked time.Time) {
 	t.Helper()

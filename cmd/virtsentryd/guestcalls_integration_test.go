@@ -37,10 +37,7 @@ func TestIntegrationGuestCalls(t *testing.T) {
 	k := &guestKeeper{stack: s}
 	s.sources = fmt.Sprintf("[actions]\nguest_syscalls = true\nkeeper_socket = %q\n", s.file("keeper.sock"))
 	s.startDaemon(t)
-	s.within(t, "the daemon is attached to the guest", func() bool {
-		d, ok := s.web.status(t)
-		return ok && d.PID != 0 && d.Units.Seen > 0
-	})
+	s.web.watched(t)
 	if why := k.obstacle(t); !strings.Contains(why, "virtsentry-keeper.socket") {
 		t.Errorf("with no keeper, the obstacle is %q", why)
 	}
@@ -302,10 +299,7 @@ func (k *guestKeeper) testKill(t *testing.T) {
 		t.Error("the guest does not run on")
 	}
 	k.startDaemon(t)
-	k.within(t, "the daemon is attached to the guest", func() bool {
-		d, ok := k.web.status(t)
-		return ok && d.PID != 0 && d.Units.Seen > 0
-	})
+	k.web.watched(t)
 }
 
 // testPause: an operator's pause during a look ends it, and is seen.

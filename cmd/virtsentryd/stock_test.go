@@ -93,6 +93,16 @@ func (h *probeHelper) end() {
 	}
 }
 
+// open is how many files the helper has open.
+func (h *probeHelper) open(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
 // links are the eBPF links of the whole host.
 func links(t *testing.T) (all []link.ID) {
 	t.Helper()
