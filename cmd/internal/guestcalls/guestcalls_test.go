@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -321,6 +323,49 @@ func TestSamples(t *testing.T) {
 		t.Errorf("Run: %v; sampled %v", err, sampled)
 	}
 	<-done
+}
+
+func TestWeigh(t *testing.T) {
+	const least = 200 * time.Microsecond
+	for name, x := range map[string]struct {
+		calls           uint64
+		window, running time.Duration
+		cut             bool
+		weight          float64
+		atLeast         bool
+	}{
+		"all was seen":                     {10, time.Second, time.Second, false, 1, false},
+		"half of the time":                 {10, time.Second, 2 * time.Second, false, 2, false},
+		"the last call is one more":        {10, time.Second, 2 * time.Second, true, 1.8, false},
+		"one call that came soon":          {1, time.Microsecond, time.Second, true, 1, true},
+		"faster than can be told":          {4, time.Microsecond, time.Second, true, 1875, true},
+		"none is seen, and it goes on":     {0, time.Second, 2 * time.Second, false, 2, false},
+		"no time at all, and it is not so": {4, 0, 0, true, 1, true},
+	} {
+		if weight, atLeast := weigh(x.calls, x.window, x.running, least, x.cut); math.Abs(weight-x.weight) > 1e-9 || atLeast != x.atLeast {
+			t.Errorf("%s: %v, %v; want %v, %v", name, weight, atLeast, x.weight, x.atLeast)
+		}
+	}
+}
+
+// TestWeighPoisson: windows that end with their fourth call or later tell the rate of a guest whose calls come at random, to a few hundredths.
+func TestWeighPoisson(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	const rate, windows = 5000.0, 20000
+	estimate, truth := 0.0, 0.0
+	for range windows {
+		var window time.Duration
+		for range leastStops {
+			window += time.Duration(random.ExpFloat64() / rate * 1e9)
+		}
+		running := window + 100*time.Millisecond
+		weight, _ := weigh(leastStops, window, running, 0, true)
+		estimate += leastStops * weight
+		truth += rate * running.Seconds()
+	}
+	if off := estimate/truth - 1; math.Abs(off) > 0.03 {
+		t.Errorf("%.1f %% off", 100*off)
+	}
 }
 
 // TestLateStops: a stop that was under way on another virtual CPU when the break was taken away, or that is told by the name of the one that was let go, ends nothing.

@@ -54,7 +54,7 @@ type Tracer struct {
 	turns turns
 
 	started time.Time // when it was last let run
-	// Of the present period: how long the guest ran, and ran with the break armed; and whether the break was taken away within it.
+	// Of the present period: how long the guest ran, and ran with the break armed, in one window or more; and whether the break was taken away after a call.
 	began, running, window time.Duration
 	cut                    bool
 	inWindow               uint64
@@ -125,7 +125,7 @@ func (x *Tracer) Run(ctx context.Context, emit func(Unit) error) error {
 	if err != nil {
 		return err
 	}
-	x.close(time.Now())
+	x.close(time.Now(), 1)
 	return emit(x.tally.end(x.clock(time.Now())))
 }
 
@@ -135,7 +135,7 @@ func (x *Tracer) turn(emit func(Unit) error) error {
 	x.budget.fill(now)
 	end := x.tally.unit.Start/int64(Length)*int64(Length) + int64(Length)
 	if left := end - x.clock(now); left <= 0 {
-		x.close(now)
+		x.close(now, 2)
 		if err := emit(x.tally.end(x.clock(now))); err != nil {
 			return err
 		}
@@ -148,12 +148,12 @@ func (x *Tracer) turn(emit func(Unit) error) error {
 			wait = rest
 		}
 		if wait <= 0 {
-			x.close(now)
+			x.close(now, leastStops)
 			return x.rearm()
 		}
 		until = earlier(until, now.Add(wait))
 	} else if x.began+x.since(now) >= period {
-		x.close(now)
+		x.close(now, leastStops)
 	}
 	s, err := x.stub.Wait(until)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -193,23 +193,31 @@ func (x *Tracer) pass(now time.Time) {
 	}
 }
 
-// close ends the period: what was seen in the window stands for all of it. A window that was cut ends with a call, which is one more than its time accounts for.
-func (x *Tracer) close(now time.Time) {
+// close ends the period: what was seen in the windows stands for all of it. Where they have ended with fewer than so many calls, it goes on: one call that came soon says
+// nearly nothing of how many there are.
+func (x *Tracer) close(now time.Time, calls uint64) {
 	if !x.stub.Stopped() {
 		x.pass(now)
 	}
-	if x.window == 0 {
-		return // the break was not armed in it: it goes on
+	cut := x.cut && !x.armed
+	if x.window == 0 && x.inWindow == 0 || cut && x.inWindow < calls { // the break was not armed in it, or too little
+		return
 	}
-	weight := float64(x.running) / float64(x.window)
-	if x.cut && x.inWindow > 1 {
-		weight *= float64(x.inWindow-1) / float64(x.inWindow)
-	}
-	if x.cut && x.window < time.Duration(x.inWindow)*x.turns.least()/2 { // calls that follow each other faster than can be told
-		x.tally.unit.AtLeast = true
-	}
-	x.tally.close(max(1, weight))
+	weight, least := weigh(x.inWindow, x.window, x.running, x.turns.least(), cut)
+	x.tally.unit.AtLeast = x.tally.unit.AtLeast || least
+	x.tally.close(weight)
 	x.began, x.running, x.window, x.cut, x.inWindow = 0, 0, 0, false, 0
+}
+
+// weigh says for how many calls each of n stands that were seen in a window of the time for which the guest ran, and whether that is the least: there were more. A window that
+// was cut has ended with a call, which is one more than its time accounts for. least is what a stop takes that tells of a call; calls that follow each other faster cannot be told.
+func weigh(n uint64, window, running, least time.Duration, cut bool) (weight float64, atLeast bool) {
+	if !cut {
+		return max(1, running.Seconds()/max(window, 1).Seconds()), false
+	}
+	shortest := max(time.Duration(n)*least/2, 1)
+	weight = running.Seconds() / max(window, shortest).Seconds() * float64(n-1) / float64(n)
+	return max(1, weight), window < shortest || n == 1
 }
 
 // hit reads a call at the break, has the guest execute the instruction there, and lets it run.
