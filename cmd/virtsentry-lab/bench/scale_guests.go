@@ -64,12 +64,7 @@ func RunGuests(ctx context.Context, cfg GuestsConfig) (points []ScalePoint, err 
 		}
 		visitors.Go(func() { s.visit(visiting, g) })
 	}
-	cfg.Report(fmt.Sprintf("learning %d guests", len(s.guests)))
-	if err := s.learn(ctx); err != nil {
-		return nil, err
-	}
 	for _, n := range cfg.Guests {
-		cfg.Report(fmt.Sprintf("%d guests", n))
 		p, err := s.step(ctx, n)
 		if err != nil {
 			return points, fmt.Errorf("%d guests: %w", n, err)
@@ -235,8 +230,11 @@ func (s *site) until(ctx context.Context, limit time.Duration, what string, f fu
 	}
 }
 
-// learn has the daemon learn all guests.
+// learn has the daemon learn all guests anew: beside fewer others, they are as they were not before.
 func (s *site) learn(ctx context.Context) (err error) {
+	if err := os.RemoveAll(filepath.Join(s.cfg.Dir, "profiles")); err != nil {
+		return err
+	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -253,6 +251,11 @@ func (s *site) step(ctx context.Context, n int) (p ScalePoint, err error) {
 		}
 		s.guests = s.guests[:last]
 	}
+	s.cfg.Report(fmt.Sprintf("learning %d guests", n))
+	if err := s.learn(ctx); err != nil {
+		return p, err
+	}
+	s.cfg.Report(fmt.Sprintf("%d guests", n))
 	if err := s.begin(ctx); err != nil {
 		return p, err
 	}

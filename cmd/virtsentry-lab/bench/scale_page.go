@@ -53,7 +53,7 @@ func ScaleSection(dir string) (string, bool, error) {
 		}
 		for _, p := range s.Guests {
 			if p.Unusual > 0 {
-				fmt.Fprintf(&b, "\nWith %d guests, %d were suspect or anomalous in the end: the others had ended, beside which they were learnt. While a domain is suspect, each of its units takes a rotation.\n", p.Domains, p.Unusual)
+				fmt.Fprintf(&b, "\nWith %d guests, %d were suspect or anomalous in the end. While a domain is suspect, each of its units takes a rotation.\n", p.Domains, p.Unusual)
 			}
 		}
 	}

@@ -18,13 +18,22 @@ import (
 )
 
 func TestParseTold(t *testing.T) {
-	const text = "sysbench 1.0\nat 10.500000000 2\nnoise\nat 11.000000001 4\n"
+	const text = "sysbench 1.0\nat 10.500000000 2 0\nnoise\nat 11.000000001 4 0\n"
 	want := []Done{{time.Unix(9, 5e8), 2}, {time.Unix(10, 1), 4}}
 	if got, err := parseTold(text, time.Second); err != nil || !cmp.Equal(want, got) {
 		t.Error(got, err)
 	}
+	const steps = "at 10.000000000 2 0\nat 11.000000000 2 1\nat 13.000000000 2 2\nat 14.000000000 3 0\nat 16.000000000 3 1\nat 17.000000000 3 2\nat 18.000000000 4 0\n"
+	want = nil
+	for i, work := range []float64{2, 2 + 3.0/8, 2 + 6.0/8, 3, 3 + 3.0/8, 3 + 6.0/8, 4} { // both steps took three of eight seconds
+		want = append(want, Done{time.Unix([]int64{10, 11, 13, 14, 16, 17, 18}[i], 0), work})
+	}
+	if got, err := parseTold(steps, 0); err != nil || !cmp.Equal(want, got) {
+		t.Error(got, err)
+	}
 	for name, bad := range map[string]string{
-		"one": "at 10.500000000 2\n", "time goes back": text + "at 10.900000000 5\n", "work goes back": text + "at 12.000000000 3\n", "huge": text + "at 12.000000000 99999999999999999999\n",
+		"one": "at 10.500000000 2 0\n", "time goes back": text + "at 10.900000000 5 0\n", "work goes back": text + "at 12.000000000 3 0\n", "step goes back": steps + "at 19.000000000 4 0\n",
+		"huge": text + "at 12.000000000 99999999999999999999 0\n",
 	} {
 		if _, err := parseTold(bad, 0); err == nil {
 			t.Errorf("%s: no error", name)

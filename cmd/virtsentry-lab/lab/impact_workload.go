@@ -60,7 +60,7 @@ func (l *Lab) Work(ctx context.Context, guest string, t Task, d time.Duration) (
 var tasks = []Task{
 	{Name: "cpu", What: "prime numbers up to 2,000 (as sysbench cpu)", Unit: "runs", Slice: time.Second / 10, work: told(cpuTest, "")},
 	{
-		Name: "database", What: "transactions of MariaDB (sysbench oltp_read_write)", Unit: "transactions", Slice: time.Second / 2,
+		Name: "database", What: "transactions of MariaDB (sysbench oltp_read_write)", Unit: "transactions", Slice: time.Second / 5,
 		prepare: prepareDatabase, work: told(databaseTest, oltp),
 	},
 	{
@@ -114,25 +114,46 @@ func told(test, options string) func(ctx context.Context, l *Lab, g GuestDef, d 
 	}
 }
 
-var toldLine = regexp.MustCompile(`(?m)^at ([0-9]{1,12})\.([0-9]{9}) ([0-9]+)$`)
+var toldLine = regexp.MustCompile(`(?m)^at ([0-9]{1,12})\.([0-9]{9}) ([0-9]+) ([0-9])$`)
 
-// parseTold takes what was done out of what a test has told, by the guest's clock, which is ahead of the host's.
+// parseTold takes what was done out of what a test has told, by the guest's clock, which is ahead of the host's. Each step of an event counts as the part of it that such
+// steps took of all the time.
 func parseTold(text string, ahead time.Duration) (list []Done, err error) {
+	var steps []int
+	var took [10]time.Duration // for each step, in all; that which ends an event is number 0
 	for _, m := range toldLine.FindAllStringSubmatch(text, -1) {
-		var n [3]int64
+		var n [4]int64
 		for i := range n {
 			if n[i], err = strconv.ParseInt(m[1+i], 10, 64); err != nil {
 				return nil, fmt.Errorf("sysbench: %w", err)
 			}
 		}
-		d := Done{At: time.Unix(n[0], n[1]).Add(-ahead), Work: float64(n[2])}
-		if len(list) > 0 && (d.At.Before(list[len(list)-1].At) || d.Work < list[len(list)-1].Work) {
-			return nil, fmt.Errorf("sysbench: %q goes back", m[0])
+		d, step := Done{At: time.Unix(n[0], n[1]).Add(-ahead), Work: float64(n[2])}, int(n[3])
+		if i := len(list) - 1; i >= 0 {
+			before := list[i]
+			if d.At.Before(before.At) || d.Work < before.Work || d.Work == before.Work && step <= steps[i] {
+				return nil, fmt.Errorf("sysbench: %q goes back", m[0])
+			}
+			took[step] += d.At.Sub(before.At)
 		}
-		list = append(list, d)
+		list, steps = append(list, d), append(steps, step)
 	}
 	if len(list) < 2 {
 		return nil, fmt.Errorf("sysbench: told %d times how much was done, want more: %s", len(list), tail([]byte(text)))
+	}
+	var all, until time.Duration
+	for _, t := range took {
+		all += t
+	}
+	var part [len(took)]float64 // of an event, at the end of a step
+	for step, t := range took[1:] {
+		until += t
+		part[1+step] = until.Seconds() / all.Seconds()
+	}
+	for i, step := range steps {
+		if step > 0 {
+			list[i].Work += part[step]
+		}
 	}
 	return list, nil
 }
