@@ -60,17 +60,17 @@ func (l *Lab) Work(ctx context.Context, guest string, t Task, d time.Duration) (
 var tasks = []Task{
 	{Name: "cpu", What: "prime numbers up to 2,000 (as sysbench cpu)", Unit: "runs", Slice: time.Second / 10, work: told(cpuTest, "")},
 	{
-		Name: "database", What: "transactions of MariaDB (sysbench oltp_read_write)", Unit: "transactions", Slice: time.Second / 5,
+		Name: "database", What: "transactions of MariaDB (sysbench oltp_read_write)", Unit: "transactions", Slice: time.Second / 10,
 		prepare: prepareDatabase, work: told(databaseTest, oltp),
 	},
 	{
-		Name: "disk", What: "random reads and writes past the guest's memory (sysbench fileio)", Unit: "requests", Slice: time.Second / 4,
+		Name: "disk", What: "random reads and writes past the guest's memory (sysbench fileio)", Unit: "requests", Slice: time.Second / 10,
 		prepare: prepareDisk, work: workDisk,
 	},
-	{Name: "web", What: "a static page, a connection each", Unit: "requests", Slice: time.Second / 4, prepare: prepareWeb, work: workWeb},
+	{Name: "web", What: "a static page, a connection each", Unit: "requests", Slice: time.Second / 5, prepare: prepareWeb, work: workWeb},
 }
 
-var kept = Task{Name: "kept", What: "a static page again and again, by connections that are kept", Unit: "requests", Slice: time.Second / 4, prepare: prepareWeb, work: workKept}
+var kept = Task{Name: "kept", What: "a static page again and again, by connections that are kept", Unit: "requests", Slice: time.Second / 10, prepare: prepareWeb, work: workKept}
 
 // oltp is what sysbench needs to use the guest's MariaDB as root.
 const oltp = "--db-driver=mysql --mysql-user=root --mysql-socket=/run/mysqld/mysqld.sock --mysql-db=sbtest --tables=1 --table-size=10000"

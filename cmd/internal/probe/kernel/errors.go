@@ -11,8 +11,8 @@ import (
 
 // Errors that a caller can tell apart. Each is wrapped with what was tried and, where there is one, a remedy.
 var (
-	// ErrUnsupported says that this kernel cannot do it: it is too old, or was built without it.
-	ErrUnsupported = errors.New("this kernel cannot do it")
+	// ErrUnsupported says that it cannot be done here: the kernel is too old, or was built without it, or the executable has nothing to count.
+	ErrUnsupported = errors.New("not supported here")
 	// ErrPermission says that the process may not do it.
 	ErrPermission = errors.New("not permitted")
 	// ErrGone says that what was observed is not there, or no longer: a device, a process, an executable.

@@ -28,7 +28,7 @@ func tracefs() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing: %w", ErrUnsupported)
+	return "", fmt.Errorf("%w: tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing", ErrUnsupported)
 }
 
 // readFormat returns the fields of a trace point from tracefs.

@@ -161,7 +161,7 @@ export class DomainView implements View {
       ["Coverage", d.coverage + (d.unseen?.length ? ": not seen " + d.unseen.map((u) => `${u.kind} ${u.name} (${u.why})`).join(", ") : "")],
       ["Seen by", (d.sources ?? []).map((s) => s.name + (s.error ? ` (not: ${s.error})` : s.detail ? ` (${s.detail})` : "")).join(", ") || "nothing"],
       ["Profile", d.learning ? `learning: ${d.learning.units} of ${d.learning.wanted_units} units, about ${lasting(d.learning.seconds_left)}` : d.profile ? `${count(d.learnt_units)} units, ${d.support_vectors} support vectors${d.trained ? ", " + moment(new Date(d.trained), false) : ""}` : "none"],
-      ["False alarms", p ? `${p.accepted_per_day} a day accepted; ${p.bound_per_day === undefined ? "no unit judged yet" : "at most " + p.bound_per_day.toPrecision(2) + " a day"}${p.provisional ? " (provisional)" : ""}` : "–"],
+      ["False alarms", p ? `${p.accepted_per_day} a day accepted; ${p.bound_per_day === undefined ? "no unit judged yet" : "at most " + count(p.bound_per_day) + " a day"}${p.provisional ? " (provisional)" : ""}` : "–"],
       ["Scored", percent(d.ledger.life_seconds > 0 ? d.ledger.scored_seconds / d.ledger.life_seconds : 0) + " of " + lasting(d.ledger.life_seconds) + (not.length ? "; not: " + not.slice(0, 4).join(", ") : "")],
       ["Units", `${d.units.seen} seen, ${d.units.judged} judged, ${d.units.lossy} with losses`],
       ["Last unit", d.last?.judged ? `${clock(new Date(d.last.start))}: score ${d.last.score.toFixed(3)}, p-value ${tail(d.last.p_value)}` : "not judged"],
