@@ -105,7 +105,7 @@ func TestReleaseNothing(t *testing.T) {
 // TestTracePrints: what is printed is the sum over units.
 func TestTracePrints(t *testing.T) {
 	unit := guestcalls.Unit{Duration: 2e9, Stops: 5, Stopped: 1e8, Armed: 1e9, Running: 19e8, Calls: []guestcalls.Calls{
-		{Number: 0, CPU: 1, Seen: 4, Count: 6, Shapes: []guestcalls.Shape{{Text: "n p n", Seen: 3}, {Text: "0 0 0", Seen: 1}}},
+		{Number: 0, CPU: 1, Seen: 4, Count: 6, Shapes: []guestcalls.Shape{{Text: "n p n", Seen: 3}, {Text: "0 0 0", Seen: 1}}, Last: &[3]uint64{3, 1 << 40, 4096}},
 		{Number: guestcalls.Unknown, Seen: 1, Count: 1},
 	}}
 	for name, x := range map[string]struct {
@@ -113,7 +113,7 @@ func TestTracePrints(t *testing.T) {
 		end            keeper.End
 		want           []string
 	}{
-		"all seen": {end: keeper.End{Reason: keeper.ReasonTime}, want: []string{"12     8    1   0    read", "4.0 s: 10 stops, 0.20 s stopped (5.0 %)", "ended: the time is over"}},
+		"all seen": {end: keeper.End{Reason: keeper.ReasonTime}, want: []string{"12     8    1   0    read", "(3, 0x10000000000, 4096)", "4.0 s: 10 stops, 0.20 s stopped (5.0 %)", "ended: the time is over"}},
 		"sampled":  {sampled: true, want: []string{"sampled: calls are estimates"}},
 		"at least": {sampled: true, least: true, want: []string{"there were at least so many calls"}},
 		"error":    {end: keeper.End{Error: "no"}, want: []string{"no"}},

@@ -107,7 +107,7 @@ func (s *sums) add(u guestcalls.Unit) {
 	for _, c := range u.Calls {
 		k := [2]int{c.Number, c.CPU}
 		x := s.calls[k]
-		s.calls[k] = guestcalls.Calls{Number: c.Number, CPU: c.CPU, Seen: x.Seen + c.Seen, Count: x.Count + c.Count}
+		s.calls[k] = guestcalls.Calls{Number: c.Number, CPU: c.CPU, Seen: x.Seen + c.Seen, Count: x.Count + c.Count, Last: cmp.Or(c.Last, x.Last)}
 		if s.shape[k] == nil {
 			s.shape[k] = map[string]uint64{}
 		}
@@ -126,7 +126,7 @@ func (s *sums) add(u guestcalls.Unit) {
 
 func (s *sums) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprint(w, "\ncalls\tseen\tcpu\tnr\t  call\t  arguments, mostly\t\n")
+	_, _ = fmt.Fprint(w, "\ncalls\tseen\tcpu\tnr\t  call\t  arguments, mostly\t  of the last\t\n")
 	order := func(a, b guestcalls.Calls) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Number, b.Number), cmp.Compare(a.CPU, b.CPU))
 	}
@@ -135,7 +135,11 @@ func (s *sums) print(out io.Writer) error {
 		if name == "" {
 			name = "?"
 		}
-		_, _ = fmt.Fprintf(w, "%.0f\t%d\t%d\t%d\t  %s\t  %s\t\n", c.Count, c.Seen, c.CPU, c.Number, name, most(s.shape[[2]int{c.Number, c.CPU}]))
+		last := ""
+		if c.Last != nil {
+			last = guestcalls.Arguments(*c.Last)
+		}
+		_, _ = fmt.Fprintf(w, "%.0f\t%d\t%d\t%d\t  %s\t  %s\t  %s\t\n", c.Count, c.Seen, c.CPU, c.Number, name, most(s.shape[[2]int{c.Number, c.CPU}]), last)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -119,6 +119,7 @@ type guestSeen struct {
 	call   guestCall
 	seen   uint64
 	shapes map[string]uint64 // of arguments
+	last   *[3]uint64        // arguments of the newest
 }
 
 // read reads units until there are no more.
@@ -198,6 +199,9 @@ func (o *guestLook) unit(u guestcalls.Unit) actions.Unit {
 		for _, h := range c.Shapes {
 			s.shapes[h.Text] += h.Seen
 		}
+		if c.Last != nil {
+			s.last = c.Last
+		}
 		if n := max(float64(c.Seen), math.Round(c.Count)); n >= 1 && n < math.MaxInt64 {
 			counts[feature] += uint64(n)
 		}
@@ -250,6 +254,9 @@ func (s *guestSeen) words() string {
 			text += "; arguments"
 		}
 		text += fmt.Sprintf(" (%s) %d", x.text, x.n)
+	}
+	if s.last != nil {
+		text += "; of the last " + guestcalls.Arguments(*s.last)
 	}
 	return text
 }

@@ -86,7 +86,7 @@ func TestGuestCallsObstacles(t *testing.T) {
 var someCalls = guestcalls.Unit{
 	Start: 4e9, Duration: 2e9, Stops: 5, Stopped: 1e8, Sampled: true, Calls: []guestcalls.Calls{
 		{Number: guestcalls.Unknown, CPU: 0, Seen: 1, Count: 1e30},
-		{Number: 257, CPU: 1, Seen: 3, Count: 12.6, Shapes: []guestcalls.Shape{{Text: "- p n", Seen: 2}, {Text: "n p n", Seen: 1}}},
+		{Number: 257, CPU: 1, Seen: 3, Count: 12.6, Shapes: []guestcalls.Shape{{Text: "- p n", Seen: 2}, {Text: "n p n", Seen: 1}}, Last: &[3]uint64{3, 1 << 40, 0}},
 		{Number: 257, CPU: 2, Seen: 2, Count: 0.5},
 		{Number: 1000, CPU: 0, Count: 0.1},
 	},
@@ -123,7 +123,7 @@ func TestGuestCalls(t *testing.T) {
 		t.Error(diff)
 	}
 	for feature, words := range map[string]string{
-		"guest-syscalls:vcpu1:openat":  "openat of the guest (number 257) on its virtual CPU 1, 3 seen; arguments (- p n) 2 (n p n) 1",
+		"guest-syscalls:vcpu1:openat":  "openat of the guest (number 257) on its virtual CPU 1, 3 seen; arguments (- p n) 2 (n p n) 1; of the last (3, 0x10000000000, 0)",
 		"guest-syscalls:vcpu0:unknown": "unknown of the guest (numbers that no call of Linux has) on its virtual CPU 0, 1 seen",
 		"syscalls:vcpu:ioctl":          "",
 	} {

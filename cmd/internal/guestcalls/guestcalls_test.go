@@ -156,17 +156,24 @@ func TestShapeOf(t *testing.T) {
 	}
 }
 
+func TestArguments(t *testing.T) {
+	if got := Arguments([3]uint64{3, 0x7ffd00000010, ^uint64(0)}); got != "(3, 0x7ffd00000010, -1)" {
+		t.Error(got)
+	}
+}
+
 func TestTally(t *testing.T) {
 	x := newTally(5)
-	x.add(1, 0, "n p n")
-	x.add(1, 0, "n p n")
-	x.add(1, 0, "0 p n")
-	x.add(9999, 1, "x x x")
+	read, null, odd := [3]uint64{3, 1 << 20, 16}, [3]uint64{0, 1 << 20, 16}, [3]uint64{1 << 50, 1 << 50, 1 << 50}
+	x.add(1, 0, read)
+	x.add(1, 0, read)
+	x.add(1, 0, null)
+	x.add(9999, 1, odd)
 	x.close(2)
-	x.add(1, 0, "n p n") // its period goes on in the next unit
+	x.add(1, 0, read) // its period goes on in the next unit
 	want := Unit{Start: 5, Duration: 95, Calls: []Calls{
-		{Number: Unknown, CPU: 1, Seen: 1, Count: 2, Shapes: []Shape{{"x x x", 1}}},
-		{Number: 1, CPU: 0, Seen: 4, Count: 6, Shapes: []Shape{{"n p n", 3}, {"0 p n", 1}}},
+		{Number: Unknown, CPU: 1, Seen: 1, Count: 2, Shapes: []Shape{{"x x x", 1}}, Last: &odd},
+		{Number: 1, CPU: 0, Seen: 4, Count: 6, Shapes: []Shape{{"n p n", 3}, {"0 p n", 1}}, Last: &read},
 	}}
 	if diff := cmp.Diff(want, x.end(100)); diff != "" {
 		t.Error(diff)
@@ -184,7 +191,7 @@ func TestTallyBounds(t *testing.T) {
 		n := rapid.IntRange(0, 3*mostKinds).Draw(t, "calls")
 		stride := rapid.Uint64Range(1, 1<<40).Draw(t, "stride")
 		for i := range n {
-			x.add(uint64(i)*stride%2000, i%64, string(rune('a'+i%26)))
+			x.add(uint64(i)*stride%2000, i%64, [3]uint64{1 << (i % 64), uint64(i % 3), -uint64(i % 5)})
 		}
 		x.close(1)
 		u := x.end(1)

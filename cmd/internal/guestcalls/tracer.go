@@ -263,7 +263,7 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	if v["rip"] != x.entry || v["cs"]&ring != 0 {
 		return fmt.Errorf("%w: it stopped at %#x in ring %d, and not at its entry %#x", ErrGuest, v["rip"], v["cs"]&ring, x.entry)
 	}
-	x.tally.add(v["rax"], s.CPU(), shapeOf([3]uint64{v["rdi"], v["rsi"], v["rdx"]}))
+	x.tally.add(v["rax"], s.CPU(), [3]uint64{v["rdi"], v["rsi"], v["rdx"]})
 	x.inWindow++
 	if err := x.execute(v); err != nil {
 		return err

@@ -3,6 +3,8 @@ package guestcalls
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,6 +28,8 @@ type Calls struct {
 	Seen   uint64  `json:"seen"`  // at the break
 	Count  float64 `json:"count"` // Seen, scaled to all of the time in which the guest ran
 	Shapes []Shape `json:"shapes,omitempty"`
+	// Last are the first three arguments of the last one seen, as they stood in the registers; nil: none was seen in this unit.
+	Last *[3]uint64 `json:"last,omitempty"`
 }
 
 // Shape is what the first three arguments look like, and how often that was so. A call with fewer arguments leaves the others as they were.
@@ -64,7 +68,7 @@ func newTally(start int64) *tally {
 }
 
 // add counts a call.
-func (t *tally) add(number uint64, cpu int, shape string) {
+func (t *tally) add(number uint64, cpu int, arguments [3]uint64) {
 	k := kind{Unknown, cpu}
 	if number < mostNumber {
 		k.number = int(number)
@@ -80,6 +84,8 @@ func (t *tally) add(number uint64, cpu int, shape string) {
 	}
 	c.Seen++
 	t.period[k]++
+	c.Last = &arguments
+	shape := shapeOf(arguments)
 	i := slices.IndexFunc(c.Shapes, func(s Shape) bool { return s.Text == shape })
 	switch {
 	case i >= 0:
@@ -114,6 +120,23 @@ func (t *tally) end(at int64) Unit {
 	slices.SortFunc(u.Calls, func(a, b Calls) int { return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.CPU, b.CPU)) })
 	t.unit, t.calls = Unit{Start: at}, map[kind]*Calls{}
 	return u
+}
+
+// Arguments writes three arguments as a person reads them: small numbers and small negative ones in decimal, all else in hexadecimal digits.
+func Arguments(list [3]uint64) string {
+	const small = 1 << 16
+	var text []string
+	for _, a := range list {
+		switch {
+		case a < small:
+			text = append(text, strconv.FormatUint(a, 10))
+		case -a < small:
+			text = append(text, strconv.FormatInt(int64(a), 10)) //nolint:gosec // that is what it is
+		default:
+			text = append(text, "0x"+strconv.FormatUint(a, 16))
+		}
+	}
+	return "(" + strings.Join(text, ", ") + ")"
 }
 
 // shapeOf says roughly what three arguments are: 0; n, a small number such as a descriptor or a size; p, what may be a pointer of the program; -, a small negative number; x, anything else.
