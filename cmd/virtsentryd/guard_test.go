@@ -67,7 +67,7 @@ func TestKeepGuard(t *testing.T) {
 // The guard's process is there as long as there is something to watch over, and another one when it was killed.
 func TestGuardProcess(t *testing.T) {
 	told := filepath.Join(t.TempDir(), "told")
-	g := &guard{log: quiet(), sessions: map[string]string{}, command: func() *exec.Cmd { return exec.Command("sh", "-c", `cat >>"$0"`, told) }}
+	g := &guard{log: quiet(), sessions: map[string]string{}, command: func() *exec.Cmd { return exec.Command("sh", "-c", `exec cat >>"$0"`, told) }}
 	watch := func(name string) {
 		t.Helper()
 		if err := g.Watch(name, "/run/"+name); err != nil {
@@ -81,7 +81,10 @@ func TestGuardProcess(t *testing.T) {
 	if err := first.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for g.process.Process == first { // until the pipe is known to be broken
+	for tries := 0; g.process.Process == first; tries++ { // until the pipe is known to be broken
+		if tries == 500 {
+			t.Fatal("the guard was killed and nobody saw it")
+		}
 		watch("virtsentryd-c")
 		time.Sleep(10 * time.Millisecond)
 	}
