@@ -55,8 +55,8 @@ func costCommand(client func() *control.Client) *cobra.Command {
 			"domain's own rates of events are taken from its units to come; or, with no daemon, from a unit file (record --units) or a file of rates (JSON,\n" +
 			"events a second by kind). What the domain is observed by already costs nothing more.\n\n" +
 			"Sources: " + strings.Join(price.Scheme().Sources(), ", ") + ".\n\n" +
-			"What events cost is measured on each host, and no figures come with the programme: virtsentry-lab cost calibrate observes a guest on this\n" +
-			"host, and cost fit makes the calibration of what it has seen.",
+			"What events cost is measured on each host, and no figures come with the programme: cost calibrate observes a guest on this host,\n" +
+			"and makes the calibration of what it has seen.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: domainNames(client, 1),
 	}
@@ -83,7 +83,7 @@ func costCommand(client func() *control.Client) *cobra.Command {
 		}
 		return writeCost(c.OutOrStdout(), report)
 	}
-	c.AddCommand(costShow(&f), costFit(&f))
+	c.AddCommand(costCalibrate(&f), costFit(&f), costShow(&f))
 	return c
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/price"
@@ -100,10 +102,58 @@ func TestCost(t *testing.T) {
 	}
 }
 
+// With a lab that has observed already, fails, is interrupted, or is not there.
+func TestCostCalibrate(t *testing.T) {
+	dir := t.TempDir()
+	file, told := filepath.Join(dir, "cost.json"), filepath.Join(dir, "told")
+	asLab := func(script string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, labProgram), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	if _, _, err := run(t.Context(), "cost", "calibrate", "--calibration", file); !errors.Is(err, errNoLab) {
+		t.Errorf("no lab: %v", err)
+	}
+	asLab(`echo "$@" >` + told + `; cp ` + observations(t) + ` "$4"`)
+	out, _, err := run(t.Context(), "cost", "calibrate", "--calibration", file, "--", "--each", "10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "cost/fit.txt", out)
+	if _, err := price.Load(file); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(told)
+	if want := "cost calibrate --output " + filepath.Join(dir, "observations.jsonl") + " --each 10s\n"; err != nil || string(text) != want {
+		t.Errorf("the lab was told %q, %v; want %q", text, err, want)
+	}
+	asLab("exit 3")
+	if _, code, err := run(t.Context(), "cost", "calibrate", "--calibration", file, "--observations", "here.jsonl"); code != 1 || err == nil || !strings.Contains(err.Error(), "exit status 3; what was observed is in here.jsonl") {
+		t.Errorf("a lab that fails: %d, %v", code, err)
+	}
+	asLab(`trap 'echo ended >` + told + `; exit 1' INT; echo up >` + told + `; while :; do sleep 0.05; done`)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for range 500 {
+			if text, _ := os.ReadFile(told); string(text) == "up\n" {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	_, code, err := run(ctx, "cost", "calibrate", "--calibration", file)
+	if text, _ := os.ReadFile(told); code != 1 || !errors.Is(err, errInterrupted) || string(text) != "ended\n" {
+		t.Errorf("interrupted: %d, %v, and the lab %q", code, err, text)
+	}
+}
+
 func TestCostFailures(t *testing.T) {
 	socket := serve(t, &backend{domains: []control.DomainStatus{{Name: "web", UUID: "u"}}})
 	file := filepath.Join(t.TempDir(), "cost.json")
-	if _, _, err := run(t.Context(), "cost", "web", "--with", "ust", "--calibration", file); !errors.Is(err, price.ErrNoCalibration) || !strings.Contains(err.Error(), "virtsentry-lab cost calibrate") {
+	if _, _, err := run(t.Context(), "cost", "web", "--with", "ust", "--calibration", file); !errors.Is(err, price.ErrNoCalibration) || !strings.Contains(err.Error(), "virtsentry cost calibrate") {
 		t.Errorf("no calibration: %v", err)
 	}
 	seen := observations(t)

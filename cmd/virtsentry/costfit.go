@@ -47,31 +47,34 @@ func costFit(f *costFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fit OBSERVATIONS",
 		Short: "Fit the calibration to what was observed of a guest, and see how well it predicts",
-		Long: "Fit what events cost to observations that virtsentry-lab cost calibrate has made on this host, judge it by those that were held out, and keep the\n" +
+		Long: "Fit what events cost to observations that cost calibrate has made on this host, judge it by those that were held out, and keep the\n" +
 			"calibration in --calibration, in place of an earlier one.",
 		Args: cobra.ExactArgs(1),
 	}
 	format := outputFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		file, err := os.Open(args[0])
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		observed, err := cost.ReadObservations(file)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		calibration, err := cost.Fit(price.Scheme(), observed)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		if err := unit.WriteFile(f.calibration, func(w io.Writer) error { return calibration.Encode(w) }); err != nil {
-			return err
-		}
-		return showCalibration(c.OutOrStdout(), calibration, *format)
-	}
+	c.RunE = func(c *cobra.Command, args []string) error { return f.fit(c.OutOrStdout(), args[0], *format) }
 	return c
+}
+
+// fit makes the calibration of a file of observations, keeps it and shows it.
+func (f *costFlags) fit(w io.Writer, observations string, format output) error {
+	file, err := os.Open(observations)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	observed, err := cost.ReadObservations(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", observations, err)
+	}
+	calibration, err := cost.Fit(price.Scheme(), observed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", observations, err)
+	}
+	if err := unit.WriteFile(f.calibration, func(w io.Writer) error { return calibration.Encode(w) }); err != nil {
+		return err
+	}
+	return showCalibration(w, calibration, format)
 }
 
 func showCalibration(w io.Writer, c *cost.Calibration, format output) error {

@@ -40,7 +40,7 @@ func TestPrices(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cost.json")
 	p := &prices{domains: busy(4000), file: file}
 	ask := func(with ...string) control.ActionPrice { return p.Quotes(actions.Subject{Name: "web"})(with, nil) }
-	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "virtsentry-lab cost calibrate") {
+	if got := ask("probes:all"); got.Known || !strings.Contains(got.Why, "virtsentry cost calibrate") {
 		t.Errorf("with no calibration: %+v", got)
 	}
 	calibrate(t, file)
@@ -88,7 +88,7 @@ func TestAppraisal(t *testing.T) {
 		defer g.Close()
 		return g.Measure(actions.Evidence{Seconds: 2, Counts: map[string]uint64{"virtio_blk_handle_read": hits}})
 	}
-	if got := measure(10); got.Known || !strings.Contains(got.Why, "virtsentry-lab cost calibrate") {
+	if got := measure(10); got.Known || !strings.Contains(got.Why, "virtsentry cost calibrate") {
 		t.Errorf("with no calibration: %+v", got)
 	}
 	calibrate(t, file)

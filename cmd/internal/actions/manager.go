@@ -51,7 +51,7 @@ func NewManager(h Host, p Pricer, a Appraiser, log logrus.FieldLogger) *Manager 
 }
 
 // unpriced is the price where nobody knows prices.
-var unpriced = control.ActionPrice{Why: "this host was not calibrated (virtsentry cost fit)"}
+var unpriced = control.ActionPrice{Why: "this host was not calibrated (virtsentry cost calibrate)"}
 
 // Quotes tell what actions will cost a domain, beside others.
 func (m *Manager) Quotes(d Subject) Quotes {

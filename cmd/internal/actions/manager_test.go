@@ -206,7 +206,7 @@ func TestCannotStart(t *testing.T) {
 		if _, err := m.Start(t.Context(), web, []string{KVM}, 0, limits(0), anyName); !errors.Is(err, control.ErrRefused) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Start that hangs = %v", err)
 		}
-		if _, err := m.Start(t.Context(), web, []string{KVM}, 0, limits(0.1), anyName); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "virtsentry cost fit") {
+		if _, err := m.Start(t.Context(), web, []string{KVM}, 0, limits(0.1), anyName); !errors.Is(err, control.ErrRefused) || !strings.Contains(err.Error(), "virtsentry cost calibrate") {
 			t.Errorf("Start without prices = %v", err)
 		}
 		if _, err := m.Start(t.Context(), web, []string{"x"}, 0, limits(0), func(string) bool { return false }); !errors.Is(err, control.ErrRefused) {

@@ -14,7 +14,7 @@ const DefaultFile = "/var/lib/virtsentry/cost.json"
 
 // ErrNoCalibration says that this host was never calibrated.
 var ErrNoCalibration = errors.New("what events cost on this host is not known, and no figures come with the programme: " +
-	"observe a guest with `virtsentry-lab cost calibrate -o FILE`, then run `virtsentry cost fit FILE`")
+	"`virtsentry cost calibrate` observes a guest of its own on this host, for an hour")
 
 // Load reads a calibration. Errors: ErrNoCalibration where there is no such file, and cost.ErrFormat.
 func Load(file string) (*cost.Calibration, error) {
