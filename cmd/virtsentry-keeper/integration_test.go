@@ -234,10 +234,11 @@ func (s *stage) exec(t *testing.T, argv ...string) string {
 // is asked nothing meanwhile.
 func (s *stage) testNumber(t *testing.T) {
 	const getppid, times = 110, 20
-	s.exec(t, "sh", "-c", `perl -e 'open F, ">/tmp/ready"; close F; sleep 5; for (1..20) { syscall(110); select(undef, undef, undef, 0.05) } open F, ">/tmp/calls"; print F "20"' >/dev/null 2>&1 &
+	s.exec(t, "sh", "-c", `perl -e 'open F, ">/tmp/ready"; close F; sleep 5; for (1..20) { syscall(110, 4711, -2, 3, 4, 5, 6); select(undef, undef, undef, 0.05) } open F, ">/tmp/calls"; print F "20"' >/dev/null 2>&1 &
 		while ! test -e /tmp/ready; do sleep 0.1; done`)
 	trace := s.ask(t, 20)
 	seen, count, sampled := uint64(0), 0.0, false
+	each, before := uint64(0), int64(0)
 	for {
 		u, err := trace.Next()
 		if errors.Is(err, io.EOF) {
@@ -247,6 +248,18 @@ func (s *stage) testNumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		sampled = sampled || u.Sampled
+		for _, c := range u.Each {
+			if c.At < before || c.At < u.Start || c.At > u.Start+u.Duration {
+				t.Errorf("%s at %d, after one at %d, in the unit from %d to %d", c, c.At, before, u.Start, u.Start+u.Duration)
+			}
+			before = c.At
+			if c.Number != getppid {
+				continue
+			}
+			if each++; c.Arguments != [6]uint64{4711, ^uint64(1), 3, 4, 5, 6} {
+				t.Errorf("the guest has not called %s", c)
+			}
+		}
 		for _, c := range u.Calls {
 			if c.Number == getppid {
 				seen, count = seen+c.Seen, count+c.Count
@@ -259,6 +272,9 @@ func (s *stage) testNumber(t *testing.T) {
 		t.Fatalf("the guest has not called: %q", got)
 	}
 	t.Logf("%d calls of %d seen, counted as %.1f; sampled: %v", seen, times, count, sampled)
+	if each != seen {
+		t.Errorf("%d calls were told one by one, of %d", each, seen)
+	}
 	if !sampled && seen != times || seen > times || count < times/2 || count > 2*times {
 		t.Errorf("%d calls were seen and counted as %.1f (sampled: %v), want %d", seen, count, sampled, times)
 	}

@@ -105,17 +105,18 @@ func TestReleaseNothing(t *testing.T) {
 // TestTracePrints: what is printed is the sum over units.
 func TestTracePrints(t *testing.T) {
 	unit := guestcalls.Unit{Duration: 2e9, Stops: 5, Stopped: 1e8, Armed: 1e9, Running: 19e8, Calls: []guestcalls.Calls{
-		{Number: 0, CPU: 1, Seen: 4, Count: 6, Shapes: []guestcalls.Shape{{Text: "n p n", Seen: 3}, {Text: "0 0 0", Seen: 1}}, Last: &[3]uint64{3, 1 << 40, 4096}},
+		{Number: 0, CPU: 1, Seen: 4, Count: 6, Shapes: []guestcalls.Shape{{Text: "n p n", Seen: 3}, {Text: "0 0 0", Seen: 1}}},
 		{Number: guestcalls.Unknown, Seen: 1, Count: 1},
-	}}
+	}, Each: []guestcalls.Call{{At: 5e9 + 1000, Number: 0, CPU: 1, Arguments: [6]uint64{3, 1 << 40, 4096}}}}
 	for name, x := range map[string]struct {
-		sampled, least bool
-		end            keeper.End
-		want           []string
+		sampled, least, each bool
+		end                  keeper.End
+		want                 []string
 	}{
-		"all seen": {end: keeper.End{Reason: keeper.ReasonTime}, want: []string{"12     8    1   0    read", "(3, 0x10000000000, 4096)", "4.0 s: 10 stops, 0.20 s stopped (5.0 %)", "ended: the time is over"}},
+		"all seen": {end: keeper.End{Reason: keeper.ReasonTime}, want: []string{"12     8    1   0       read                n p n    (3, 0x10000000000, 4096, 0, 0, 0)", "4.0 s: 10 stops, 0.20 s stopped (5.0 %)", "ended: the time is over"}},
 		"sampled":  {sampled: true, want: []string{"sampled: calls are estimates"}},
 		"at least": {sampled: true, least: true, want: []string{"there were at least so many calls"}},
+		"each":     {each: true, want: []string{":05.000001 vcpu1 read(3, 0x10000000000, 4096, 0, 0, 0)\n"}},
 		"error":    {end: keeper.End{Error: "no"}, want: []string{"no"}},
 	} {
 		var out bytes.Buffer
@@ -126,9 +127,12 @@ func TestTracePrints(t *testing.T) {
 				t.Error(err)
 			}
 			return x.end
-		}, keeper.Request{}, &out)
+		}, keeper.Request{}, x.each, &out)
 		if err != nil {
 			out.WriteString(err.Error())
+		}
+		if strings.Contains(out.String(), "vcpu1") != x.each {
+			t.Errorf("%s: each call, or not:\n%s", name, out.String())
 		}
 		for _, want := range x.want {
 			if !strings.Contains(out.String(), want) {

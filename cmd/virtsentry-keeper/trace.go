@@ -15,18 +15,18 @@ import (
 
 	"github.com/virtsentry/virtsentry/cmd/internal/guestcalls"
 	"github.com/virtsentry/virtsentry/cmd/internal/keeper"
-	"github.com/virtsentry/virtsentry/cmd/internal/syscallname"
 	"github.com/virtsentry/virtsentry/libvirt"
 )
 
 func traceCommand(s *settings, out, to io.Writer) *cobra.Command {
 	var length time.Duration
 	var share, stops float64
+	var each bool
 	c := &cobra.Command{
 		Use:   "trace DOMAIN",
 		Short: "Count a guest's system calls for a while, and print them",
-		Long: "trace does what the daemon asks a keeper for, at once and by itself, and prints the calls by number and virtual CPU when it is over, or is interrupted.\n" +
-			"DOMAIN is a name or a UUID. The configuration must allow it.",
+		Long: "trace does what the daemon asks a keeper for, at once and by itself, and prints the calls by number and virtual CPU when it is over, or is interrupted;\n" +
+			"with --each, also each call that was seen, with the registers of its arguments: a call with fewer of them leaves the others as they were. DOMAIN is a name or a UUID. The configuration must allow it.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := keeper.ReadConfig(s.config)
@@ -42,12 +42,17 @@ func traceCommand(s *settings, out, to io.Writer) *cobra.Command {
 				return err
 			}
 			k := keeper.Keeper{Config: config, RunDir: s.runDir, Log: log}
-			return trace(c.Context(), k.Trace, keeper.Request{UUID: uuid, Seconds: length.Seconds(), Share: share, Stops: stops}, out)
+			r := keeper.Request{UUID: uuid, Seconds: length.Seconds(), Share: share, Stops: stops}
+			if r.Offset, err = keeper.WallClock(); err != nil {
+				return err
+			}
+			return trace(c.Context(), k.Trace, r, each, out)
 		},
 	}
 	c.Flags().DurationVar(&length, "for", 10*time.Second, "`TIME` after which it ends")
 	c.Flags().Float64Var(&share, "share", 0, "`SHARE` of the time, 0 to 1, in which the guest may be stopped; 0: as configured, which is the most")
 	c.Flags().Float64Var(&stops, "stops", 0, "`STOPS` of the guest a second; 0: as configured, which is the most")
+	c.Flags().BoolVar(&each, "each", false, "print each call, too, two seconds of them at once")
 	return c
 }
 
@@ -70,8 +75,8 @@ func uuidOf(uri, name string) (uuid string, err error) {
 	return "", fmt.Errorf("no domain %q runs (virsh list says which do)", name)
 }
 
-// trace runs a trace and prints its sums.
-func trace(ctx context.Context, run func(context.Context, keeper.Request, keeper.Sink) keeper.End, r keeper.Request, out io.Writer) error {
+// trace runs a trace and prints its sums; each: and its calls, by the time of day.
+func trace(ctx context.Context, run func(context.Context, keeper.Request, keeper.Sink) keeper.End, r keeper.Request, each bool, out io.Writer) error {
 	var sum sums
 	end := run(ctx, r, keeper.Sink{
 		Begin: func(b keeper.Begin) error {
@@ -80,6 +85,14 @@ func trace(ctx context.Context, run func(context.Context, keeper.Request, keeper
 		},
 		Unit: func(u guestcalls.Unit) error {
 			sum.add(u)
+			if !each {
+				return nil
+			}
+			for _, c := range u.Each {
+				if _, err := fmt.Fprintln(out, time.Unix(0, c.At).Format("15:04:05.000000"), c); err != nil {
+					return err
+				}
+			}
 			return nil
 		},
 	})
@@ -97,23 +110,27 @@ func trace(ctx context.Context, run func(context.Context, keeper.Request, keeper
 type sums struct {
 	calls map[[2]int]guestcalls.Calls // by number and virtual CPU
 	shape map[[2]int]map[string]uint64
+	last  map[[2]int]guestcalls.Call
 	all   guestcalls.Unit
 }
 
 func (s *sums) add(u guestcalls.Unit) {
 	if s.calls == nil {
-		s.calls, s.shape = map[[2]int]guestcalls.Calls{}, map[[2]int]map[string]uint64{}
+		s.calls, s.shape, s.last = map[[2]int]guestcalls.Calls{}, map[[2]int]map[string]uint64{}, map[[2]int]guestcalls.Call{}
 	}
 	for _, c := range u.Calls {
 		k := [2]int{c.Number, c.CPU}
 		x := s.calls[k]
-		s.calls[k] = guestcalls.Calls{Number: c.Number, CPU: c.CPU, Seen: x.Seen + c.Seen, Count: x.Count + c.Count, Last: cmp.Or(c.Last, x.Last)}
+		s.calls[k] = guestcalls.Calls{Number: c.Number, CPU: c.CPU, Seen: x.Seen + c.Seen, Count: x.Count + c.Count}
 		if s.shape[k] == nil {
 			s.shape[k] = map[string]uint64{}
 		}
 		for _, h := range c.Shapes {
 			s.shape[k][h.Text] += h.Seen
 		}
+	}
+	for _, c := range u.Each {
+		s.last[[2]int{c.Number, c.CPU}] = c
 	}
 	s.all.Duration += u.Duration
 	s.all.Stops += u.Stops
@@ -131,15 +148,11 @@ func (s *sums) print(out io.Writer) error {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Number, b.Number), cmp.Compare(a.CPU, b.CPU))
 	}
 	for _, c := range slices.SortedFunc(maps.Values(s.calls), order) {
-		name := syscallname.Of("amd64", c.Number)
-		if name == "" {
-			name = "?"
+		k, last := [2]int{c.Number, c.CPU}, ""
+		if c, seen := s.last[k]; seen {
+			last = guestcalls.Arguments(c.Arguments)
 		}
-		last := ""
-		if c.Last != nil {
-			last = guestcalls.Arguments(*c.Last)
-		}
-		_, _ = fmt.Fprintf(w, "%.0f\t%d\t%d\t%d\t  %s\t  %s\t  %s\t\n", c.Count, c.Seen, c.CPU, c.Number, name, most(s.shape[[2]int{c.Number, c.CPU}]), last)
+		_, _ = fmt.Fprintf(w, "%.0f\t%d\t%d\t%d\t  %s\t  %s\t  %s\t\n", c.Count, c.Seen, c.CPU, c.Number, guestcalls.Name(c.Number), most(s.shape[k]), last)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -199,11 +200,17 @@ func lookShow(client func() *control.Client) *cobra.Command {
 	format := outputFlag(c)
 	var file string
 	var most int
+	var each bool
 	c.Flags().StringVar(&file, "units", "", "write its units to `FILE` instead, as a unit file that eval and replay read; - for standard output")
+	c.Flags().BoolVar(&each, "each", false, "write the events that were seen one by one instead, the newest thousands: the guest's system calls with the registers of their arguments")
+	c.MarkFlagsMutuallyExclusive("units", "each")
 	c.Flags().IntVarP(&most, "number", "n", 20, "so many of what was hit most (0: all)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if file != "" {
 			return lookUnits(c, client(), args[0], file)
+		}
+		if each {
+			return lookEach(c, client(), args[0], *format)
 		}
 		a, err := client().Action(c.Context(), args[0])
 		switch {
@@ -215,6 +222,29 @@ func lookShow(client func() *control.Client) *cobra.Command {
 		return writeLook(c.OutOrStdout(), a, most)
 	}
 	return c
+}
+
+// lookEach writes an action's events, by the time of day.
+func lookEach(c *cobra.Command, client *control.Client, id string, format output) error {
+	units, err := client.ActionUnits(c.Context(), id)
+	if err != nil {
+		return err
+	}
+	var events []control.ActionEvent
+	for _, u := range units {
+		events = append(events, u.Events...)
+	}
+	if len(events) == 0 {
+		return fmt.Errorf("look: action %s has seen no event by itself: guest-syscalls does, all else counts", oneLine(id))
+	}
+	if format == "json" {
+		return writeJSON(c.OutOrStdout(), events)
+	}
+	w := bufio.NewWriter(c.OutOrStdout())
+	for _, e := range events {
+		_, _ = fmt.Fprintf(w, "%s %s\n", e.At.Local().Format("15:04:05.000000"), oneLine(e.What))
+	}
+	return w.Flush()
 }
 
 func lookUnits(c *cobra.Command, client *control.Client, id, file string) error {

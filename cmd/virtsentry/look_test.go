@@ -65,6 +65,9 @@ func (a *actions) Action(id string) (control.Action, error) {
 func (a *actions) ActionUnits(id string) ([]control.ActionUnit, error) {
 	l, err := a.Action(id)
 	for i := range l.Line {
+		l.Line[i].Events = []control.ActionEvent{
+			{At: l.Line[i].Start.Add(1500 * time.Microsecond), What: "vcpu0 openat(-100, 0x7ffd34a0, 0, 0, 0, 0)"}, {At: l.Line[i].Start.Add(time.Second), What: "vcpu1 odd\x1b[2J()"},
+		}
 		l.Line[i].Counts = map[string]uint64{}
 		for _, t := range l.Line[i].Top {
 			l.Line[i].Counts[t.Feature] = t.Hits
@@ -125,6 +128,8 @@ func TestLook(t *testing.T) {
 		{"look-show-refused.txt", 0, []string{"show", "bbbb"}},
 		{"look-show.json", 0, []string{"show", "q3", "-o", "json"}},
 		{"look-units.csv", 0, []string{"show", "q3", "--units", "-"}},
+		{"look-each.txt", 0, []string{"show", "q3", "--each"}},
+		{"look-each.json", 0, []string{"show", "q3", "--each", "-o", "json"}},
 		{"look-stop.txt", 0, []string{"stop", "q3"}},
 	} {
 		t.Run(tc.golden, func(t *testing.T) {
@@ -158,6 +163,8 @@ func TestLookFails(t *testing.T) {
 		{[]string{"start", "web", "a", "--for", "-1s"}, exitFailure, "--for -1s"},
 		{[]string{"start", "web", "a", "--for", "100h"}, exitFailure, "--for 100h"},
 		{[]string{"show", "zz"}, exitNoDomain, "no action"},
+		{[]string{"show", "zz", "--each"}, exitNoDomain, "no action"},
+		{[]string{"show", "aaaa", "--each"}, exitFailure, "has seen no event by itself"},
 		{[]string{"stop", "zz"}, exitNoDomain, "no action"},
 	} {
 		_, code, err := run(t.Context(), append([]string{"--socket", socket, "look"}, tc.args...)...)

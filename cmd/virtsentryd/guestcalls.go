@@ -8,18 +8,15 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/virtsentry/virtsentry/cmd/internal/actions"
 	"github.com/virtsentry/virtsentry/cmd/internal/config"
+	"github.com/virtsentry/virtsentry/cmd/internal/control"
 	"github.com/virtsentry/virtsentry/cmd/internal/guestcalls"
 	"github.com/virtsentry/virtsentry/cmd/internal/keeper"
-	"github.com/virtsentry/virtsentry/cmd/internal/syscallname"
 	"github.com/virtsentry/virtsentry/libvirt"
 	"github.com/virtsentry/virtsentry/libvirt/qemu"
 )
@@ -66,7 +63,7 @@ func (s guestCalls) Attach(ctx context.Context, d libvirt.Domain, _ qemu.Process
 	}
 	r := s.request(d, length)
 	var err error
-	if r.Offset, err = clockOffset(); err != nil {
+	if r.Offset, err = keeper.WallClock(); err != nil {
 		return nil, err
 	}
 	t, err := keeper.Ask(ctx, c.KeeperSocket, r)
@@ -80,15 +77,6 @@ func (s guestCalls) Attach(ctx context.Context, d libvirt.Domain, _ qemu.Process
 
 // Disturbs says that the guest is stopped for moments, monitor.ActionSource.
 func (s guestCalls) Disturbs() bool { return true }
-
-// clockOffset is what the clock of actions' units, nanoseconds since 1970, is ahead of CLOCK_MONOTONIC.
-func clockOffset() (int64, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
-	}
-	return time.Now().UnixNano() - ts.Nano(), nil
-}
 
 // keptTrace is what is needed of a keeper.Trace.
 type keptTrace interface {
@@ -119,7 +107,7 @@ type guestSeen struct {
 	call   guestCall
 	seen   uint64
 	shapes map[string]uint64 // of arguments
-	last   *[3]uint64        // arguments of the newest
+	last   *guestcalls.Call  // the newest
 }
 
 // read reads units until there are no more.
@@ -199,26 +187,23 @@ func (o *guestLook) unit(u guestcalls.Unit) actions.Unit {
 		for _, h := range c.Shapes {
 			s.shapes[h.Text] += h.Seen
 		}
-		if c.Last != nil {
-			s.last = c.Last
-		}
 		if n := max(float64(c.Seen), math.Round(c.Count)); n >= 1 && n < math.MaxInt64 {
 			counts[feature] += uint64(n)
 		}
 	}
-	return actions.Unit{Start: u.Start, Duration: u.Duration, Held: u.Stopped, Counts: counts}
+	events := make([]control.ActionEvent, 0, len(u.Each))
+	for _, c := range u.Each {
+		if s := o.seen[guestCall{c.Number, c.CPU}.feature()]; s != nil {
+			s.last = &c
+		}
+		events = append(events, control.ActionEvent{At: time.Unix(0, c.At).UTC(), What: c.String()})
+	}
+	return actions.Unit{Start: u.Start, Duration: u.Duration, Held: u.Stopped, Counts: counts, Events: events}
 }
 
 // feature is the name of what counts a call: guest-syscalls:vcpu0:openat.
 func (c guestCall) feature() string {
-	return fmt.Sprintf("%s:vcpu%d:%s", actions.GuestCalls, c.cpu, c.name())
-}
-
-func (c guestCall) name() string {
-	if c.number == guestcalls.Unknown {
-		return "unknown"
-	}
-	return cmp.Or(syscallname.Of("amd64", c.number), strconv.Itoa(c.number))
+	return fmt.Sprintf("%s:vcpu%d:%s", actions.GuestCalls, c.cpu, guestcalls.Name(c.number))
 }
 
 // Describe says what a feature is and what its arguments looked like so far, actions.Observation.
@@ -239,7 +224,7 @@ func (s *guestSeen) words() string {
 	if c.number == guestcalls.Unknown {
 		number = "numbers that no call of Linux has"
 	}
-	text := fmt.Sprintf("%s of the guest (%s) on its virtual CPU %d, %d seen", c.name(), number, c.cpu, s.seen)
+	text := fmt.Sprintf("%s of the guest (%s) on its virtual CPU %d, %d seen", guestcalls.Name(c.number), number, c.cpu, s.seen)
 	type shape struct {
 		text string
 		n    uint64
@@ -256,7 +241,7 @@ func (s *guestSeen) words() string {
 		text += fmt.Sprintf(" (%s) %d", x.text, x.n)
 	}
 	if s.last != nil {
-		text += "; of the last " + guestcalls.Arguments(*s.last)
+		text += "; of the last " + guestcalls.Arguments(s.last.Arguments)
 	}
 	return text
 }

@@ -220,6 +220,17 @@ func (k *guestKeeper) testLook(t *testing.T) {
 	for _, total := range a.Totals[:min(12, len(a.Totals))] {
 		t.Logf("%d %s: %s", total.Hits, total.Feature, total.Words)
 	}
+	units, err := k.control().ActionUnits(t.Context(), a.ID)
+	var events []control.ActionEvent
+	for _, u := range units {
+		events = append(events, u.Events...)
+	}
+	if err != nil || len(events) < 10 || events[0].At.Before(a.Started.Add(-2*time.Second)) || events[len(events)-1].At.After(a.Until.Add(time.Second)) {
+		t.Errorf("%d calls one by one, %v", len(events), err)
+	}
+	for _, e := range events[:min(8, len(events))] {
+		t.Logf("%s %s", e.At.Format(time.StampMicro), e.What)
+	}
 	// What a web service does all the time; of what it does rarely, samples may show nothing.
 	usual := []string{"accept", "accept4", "clock_gettime", "close", "epoll_wait", "futex", "gettimeofday", "newfstatat", "openat", "poll", "read", "recvfrom", "sendto", "write", "writev"}
 	known := map[string]bool{}

@@ -86,9 +86,11 @@ func TestGuestCallsObstacles(t *testing.T) {
 var someCalls = guestcalls.Unit{
 	Start: 4e9, Duration: 2e9, Stops: 5, Stopped: 1e8, Sampled: true, Calls: []guestcalls.Calls{
 		{Number: guestcalls.Unknown, CPU: 0, Seen: 1, Count: 1e30},
-		{Number: 257, CPU: 1, Seen: 3, Count: 12.6, Shapes: []guestcalls.Shape{{Text: "- p n", Seen: 2}, {Text: "n p n", Seen: 1}}, Last: &[3]uint64{3, 1 << 40, 0}},
+		{Number: 257, CPU: 1, Seen: 3, Count: 12.6, Shapes: []guestcalls.Shape{{Text: "- p n", Seen: 2}, {Text: "n p n", Seen: 1}}},
 		{Number: 257, CPU: 2, Seen: 2, Count: 0.5},
 		{Number: 1000, CPU: 0, Count: 0.1},
+	}, Each: []guestcalls.Call{
+		{At: 4e9 + 1, Number: 257, CPU: 1, Arguments: [6]uint64{1}}, {At: 4e9 + 2, Number: 257, CPU: 1, Arguments: [6]uint64{3, 1 << 40, 0, 0600}}, {At: 4e9 + 3, Number: guestcalls.Unknown},
 	},
 }
 
@@ -118,13 +120,16 @@ func TestGuestCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []actions.Unit{{Start: 4e9, Duration: 2e9, Held: 1e8, Counts: map[string]uint64{"guest-syscalls:vcpu1:openat": 13, "guest-syscalls:vcpu2:openat": 2}}}
+	want := []actions.Unit{{Start: 4e9, Duration: 2e9, Held: 1e8, Counts: map[string]uint64{"guest-syscalls:vcpu1:openat": 13, "guest-syscalls:vcpu2:openat": 2}, Events: []control.ActionEvent{
+		{At: time.Unix(4, 1).UTC(), What: "vcpu1 openat(1, 0, 0, 0, 0, 0)"}, {At: time.Unix(4, 2).UTC(), What: "vcpu1 openat(3, 0x10000000000, 0, 384, 0, 0)"},
+		{At: time.Unix(4, 3).UTC(), What: "vcpu0 unknown(0, 0, 0, 0, 0, 0)"},
+	}}}
 	if diff := cmp.Diff(want, units); diff != "" {
 		t.Error(diff)
 	}
 	for feature, words := range map[string]string{
-		"guest-syscalls:vcpu1:openat":  "openat of the guest (number 257) on its virtual CPU 1, 3 seen; arguments (- p n) 2 (n p n) 1; of the last (3, 0x10000000000, 0)",
-		"guest-syscalls:vcpu0:unknown": "unknown of the guest (numbers that no call of Linux has) on its virtual CPU 0, 1 seen",
+		"guest-syscalls:vcpu1:openat":  "openat of the guest (number 257) on its virtual CPU 1, 3 seen; arguments (- p n) 2 (n p n) 1; of the last (3, 0x10000000000, 0, 384, 0, 0)",
+		"guest-syscalls:vcpu0:unknown": "unknown of the guest (numbers that no call of Linux has) on its virtual CPU 0, 1 seen; of the last (0, 0, 0, 0, 0, 0)",
 		"syscalls:vcpu:ioctl":          "",
 	} {
 		if got := o.Describe(feature); got != words {

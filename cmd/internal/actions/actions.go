@@ -99,6 +99,7 @@ type Unit struct {
 	Lost            uint64
 	Held            int64             // in which the guest was stopped for it
 	Counts          map[string]uint64 // those that are not zero
+	Events          []control.ActionEvent
 }
 
 // Observation is a domain being observed by actions. One goroutine uses it.

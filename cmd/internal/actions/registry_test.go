@@ -279,6 +279,40 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// Of events that were seen one by one, the newest are kept.
+func TestManyEvents(t *testing.T) {
+	var r Registry
+	a, err := r.Ask(noon, web, []string{Syscalls}, 0, limits(0), prices.of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Begin(noon, a.ID, "")
+	const each = 1000
+	for i := range 6 {
+		u := Unit{Start: noon.Add(time.Duration(i) * unit.Width).UnixNano(), Duration: int64(unit.Width)}
+		for j := range each {
+			u.Events = append(u.Events, control.ActionEvent{At: noon, What: fmt.Sprint(i*each + j)})
+		}
+		r.Add(a.ID, []Unit{u}, words)
+	}
+	units, err := r.Units(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := 6*each - mostEvents
+	for _, u := range units {
+		for _, e := range u.Events {
+			if e.What != fmt.Sprint(next) {
+				t.Fatalf("%s, want %d", e.What, next)
+			}
+			next++
+		}
+	}
+	if got, err := r.Get(a.ID); err != nil || next != 6*each || got.Line[5].Events != nil || got.Line[0].Events != nil {
+		t.Errorf("until %d; %v, and in short %d", next, err, len(got.Line[5].Events))
+	}
+}
+
 // Who is observed has a say in how many features there are: what is kept is bounded.
 func TestManyFeatures(t *testing.T) {
 	var r Registry

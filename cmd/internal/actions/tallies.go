@@ -26,6 +26,9 @@ func plain(feature string) bool {
 // mostLine bounds the units of an action.
 const mostLine = int(Longest/unit.Width) + 16
 
+// mostEvents bounds the events that an action keeps one by one; older ones go.
+const mostEvents = 4096
+
 // tallies are what an action has counted. The zero value is ready.
 type tallies struct {
 	line       []control.ActionUnit // in the order of time
@@ -33,6 +36,7 @@ type tallies struct {
 	words      map[string]string
 	verdicts   map[int64]verdict // by place on the grid
 	hits, lost uint64
+	events     int // in all of line
 }
 
 // verdict is what was thought of the domain in a unit.
@@ -61,6 +65,13 @@ func (t *tallies) add(u Unit, describe func(string) string) {
 	l.Duration = max(l.Duration, time.Duration(u.Duration).Seconds())
 	l.Lost += u.Lost
 	t.lost += u.Lost
+	l.Events = append(l.Events, u.Events...)
+	t.events += len(u.Events)
+	for i := 0; t.events > mostEvents; i++ {
+		old := min(len(t.line[i].Events), t.events-mostEvents)
+		t.line[i].Events = slices.Clone(t.line[i].Events[old:])
+		t.events -= old
+	}
 	for _, feature := range slices.Sorted(maps.Keys(u.Counts)) {
 		n := u.Counts[feature]
 		if n == 0 {
@@ -127,7 +138,7 @@ func (t *tallies) brief() []control.ActionUnit {
 		for i := range top {
 			top[i].Words = "" // the totals have them
 		}
-		l.Top, l.Counts = top[:min(len(top), topTallies)], nil
+		l.Top, l.Counts, l.Events = top[:min(len(top), topTallies)], nil, nil
 		list = append(list, l)
 	}
 	return list
@@ -138,7 +149,7 @@ func (t *tallies) full() []control.ActionUnit {
 	list := make([]control.ActionUnit, 0, len(t.line))
 	for _, l := range t.line {
 		l = t.at(l)
-		l.Counts = maps.Clone(l.Counts)
+		l.Counts, l.Events = maps.Clone(l.Counts), slices.Clone(l.Events)
 		list = append(list, l)
 	}
 	return list

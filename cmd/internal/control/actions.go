@@ -117,11 +117,19 @@ type ActionUnit struct {
 	Top      []Tally   `json:"top,omitempty"` // of Counts, most hits first
 	// Counts are those that are not zero; nil but in ActionUnits.
 	Counts map[string]uint64 `json:"counts,omitempty"`
+	// Events are those that were seen one by one, in the order of time, the newest thousands of an action; nil but in ActionUnits.
+	Events []ActionEvent `json:"events,omitempty"`
 
 	State  string  `json:"state,omitempty"` // of the domain after that unit; empty: not known
 	Judged bool    `json:"judged"`
 	Score  float64 `json:"score"`
 	PValue float64 `json:"p_value"`
+}
+
+// ActionEvent is one event that was seen by itself, as are the guest's system calls at which it was stopped: all other sources count.
+type ActionEvent struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"` // "vcpu0 openat(-100, 0x7ffd34a0, 0, 0, 0, 0)"
 }
 
 // Actions is the part of a Backend that looks at domains more closely. An id may be cut short as long as it stays the only one that begins so.

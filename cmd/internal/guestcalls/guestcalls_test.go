@@ -157,29 +157,35 @@ func TestShapeOf(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	if got := Arguments([3]uint64{3, 0x7ffd00000010, ^uint64(0)}); got != "(3, 0x7ffd00000010, -1)" {
-		t.Error(got)
+	for want, c := range map[string]Call{
+		"vcpu1 openat(-100, 0x7ffd00000010, -1, 0xffffefff, 65535, 0x10000)": {Number: 257, CPU: 1, Arguments: [6]uint64{0xffffff9c, 0x7ffd00000010, ^uint64(0), 0xffffefff, 65535, 65536}},
+		"vcpu0 unknown(0, 0, 0, 0, 0, 0)":                                    {Number: Unknown},
+		"vcpu0 1000(0, 0, 0, 0, 0, 0)":                                       {Number: 1000},
+	} {
+		if got := c.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
 func TestTally(t *testing.T) {
 	x := newTally(5)
-	read, null, odd := [3]uint64{3, 1 << 20, 16}, [3]uint64{0, 1 << 20, 16}, [3]uint64{1 << 50, 1 << 50, 1 << 50}
-	x.add(1, 0, read)
-	x.add(1, 0, read)
-	x.add(1, 0, null)
-	x.add(9999, 1, odd)
+	read, null, odd := [6]uint64{3, 1 << 20, 16}, [6]uint64{0, 1 << 20, 16, 0, 0, 1}, [6]uint64{1 << 50, 1 << 50, 1 << 50}
+	x.add(6, 1, 0, read)
+	x.add(7, 1, 0, read)
+	x.add(8, 1, 0, null)
+	x.add(9, 9999, 1, odd)
 	x.close(2)
-	x.add(1, 0, read) // its period goes on in the next unit
+	x.add(10, 1, 0, read) // its period goes on in the next unit
 	want := Unit{Start: 5, Duration: 95, Calls: []Calls{
-		{Number: Unknown, CPU: 1, Seen: 1, Count: 2, Shapes: []Shape{{"x x x", 1}}, Last: &odd},
-		{Number: 1, CPU: 0, Seen: 4, Count: 6, Shapes: []Shape{{"n p n", 3}, {"0 p n", 1}}, Last: &read},
-	}}
+		{Number: Unknown, CPU: 1, Seen: 1, Count: 2, Shapes: []Shape{{"x x x", 1}}},
+		{Number: 1, CPU: 0, Seen: 4, Count: 6, Shapes: []Shape{{"n p n", 3}, {"0 p n", 1}}},
+	}, Each: []Call{{6, 1, 0, read}, {7, 1, 0, read}, {8, 1, 0, null}, {9, Unknown, 1, odd}, {10, 1, 0, read}}}
 	if diff := cmp.Diff(want, x.end(100)); diff != "" {
 		t.Error(diff)
 	}
 	x.close(3)
-	if u := x.end(200); u.Start != 100 || len(u.Calls) != 1 || u.Calls[0].Count != 3 || u.Calls[0].Seen != 0 {
+	if u := x.end(200); u.Start != 100 || len(u.Calls) != 1 || u.Calls[0].Count != 3 || u.Calls[0].Seen != 0 || u.Each != nil {
 		t.Errorf("the next unit: %+v", u)
 	}
 }
@@ -191,7 +197,7 @@ func TestTallyBounds(t *testing.T) {
 		n := rapid.IntRange(0, 3*mostKinds).Draw(t, "calls")
 		stride := rapid.Uint64Range(1, 1<<40).Draw(t, "stride")
 		for i := range n {
-			x.add(uint64(i)*stride%2000, i%64, [3]uint64{1 << (i % 64), uint64(i % 3), -uint64(i % 5)})
+			x.add(int64(i), uint64(i)*stride%2000, i%64, [6]uint64{1 << (i % 64), uint64(i % 3), -uint64(i % 5)})
 		}
 		x.close(1)
 		u := x.end(1)
@@ -201,6 +207,9 @@ func TestTallyBounds(t *testing.T) {
 			if len(c.Shapes) > mostShapes {
 				t.Fatalf("%d shapes", len(c.Shapes))
 			}
+		}
+		if len(u.Each) != min(n, mostEach) {
+			t.Fatalf("%d calls one by one, of %d", len(u.Each), n)
 		}
 		if sum != uint64(n) || len(u.Calls) > mostKinds+1 {
 			t.Fatalf("%d calls of %d kinds, of %d", sum, len(u.Calls), n)

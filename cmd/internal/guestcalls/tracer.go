@@ -61,7 +61,7 @@ type Tracer struct {
 }
 
 // needed are the registers that a break is read and left with.
-var needed = []string{"rax", "rdi", "rsi", "rdx", "rip", "cs", "gs_base", "k_gs_base"}
+var needed = []string{"rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "rip", "cs", "gs_base", "k_gs_base"}
 
 // NewTracer takes a stub that has just stopped the guest (gdb.Conn.Hello), and finds the entry. clock turns times into nanoseconds of the clock on whose multiples of two
 // seconds units begin. The guest is stopped all the time, and left so. Errors: ErrNoEntry; ErrGuest; those of the stub.
@@ -263,7 +263,7 @@ func (x *Tracer) hit(s gdb.Stop, at time.Time) error {
 	if v["rip"] != x.entry || v["cs"]&ring != 0 {
 		return fmt.Errorf("%w: it stopped at %#x in ring %d, and not at its entry %#x", ErrGuest, v["rip"], v["cs"]&ring, x.entry)
 	}
-	x.tally.add(v["rax"], s.CPU(), [3]uint64{v["rdi"], v["rsi"], v["rdx"]})
+	x.tally.add(x.clock(at), v["rax"], s.CPU(), [6]uint64{v["rdi"], v["rsi"], v["rdx"], v["r10"], v["r8"], v["r9"]})
 	x.inWindow++
 	if err := x.execute(v); err != nil {
 		return err

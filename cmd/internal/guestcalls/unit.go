@@ -2,10 +2,13 @@ package guestcalls
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/virtsentry/virtsentry/cmd/internal/syscallname"
 )
 
 // Length of a unit.
@@ -16,6 +19,7 @@ const (
 	mostNumber = 1024 // numbers of Linux on x86_64 are below 600
 	mostKinds  = 4096 // of number and virtual CPU
 	mostShapes = 8    // of one kind
+	mostEach   = 1000 // calls, one by one
 )
 
 // Unknown stands for numbers that no call of Linux has, and for those that found no room.
@@ -28,8 +32,20 @@ type Calls struct {
 	Seen   uint64  `json:"seen"`  // at the break
 	Count  float64 `json:"count"` // Seen, scaled to all of the time in which the guest ran
 	Shapes []Shape `json:"shapes,omitempty"`
-	// Last are the first three arguments of the last one seen, as they stood in the registers; nil: none was seen in this unit.
-	Last *[3]uint64 `json:"last,omitempty"`
+}
+
+// Call is one call that was seen.
+type Call struct {
+	At     int64 `json:"at"` // nanoseconds of the caller's clock
+	Number int   `json:"nr"` // as in Calls
+	CPU    int   `json:"cpu"`
+	// Arguments are what stood in rdi, rsi, rdx, r10, r8 and r9. A call with fewer arguments leaves the others as they were.
+	Arguments [6]uint64 `json:"arguments"`
+}
+
+// String is the call as a person reads it, "vcpu0 openat(-100, 0x7ffd34a0, 0, 0, 0, 0)": small numbers and small negative ones in decimal, all else in hexadecimal digits.
+func (c Call) String() string {
+	return fmt.Sprintf("vcpu%d %s%s", c.CPU, Name(c.Number), Arguments(c.Arguments))
 }
 
 // Shape is what the first three arguments look like, and how often that was so. A call with fewer arguments leaves the others as they were.
@@ -43,10 +59,11 @@ type Unit struct {
 	Start    int64   `json:"start"` // nanoseconds of the caller's clock
 	Duration int64   `json:"duration"`
 	Calls    []Calls `json:"calls"`
-	Stops    uint64  `json:"stops"`   // of the guest, on our account
-	Stopped  int64   `json:"stopped"` // in all
-	Armed    int64   `json:"armed"`   // the guest ran, and the break was armed
-	Running  int64   `json:"running"` // the guest ran
+	Each     []Call  `json:"each,omitempty"` // the first thousand that were seen, in the order of time
+	Stops    uint64  `json:"stops"`          // of the guest, on our account
+	Stopped  int64   `json:"stopped"`        // in all
+	Armed    int64   `json:"armed"`          // the guest ran, and the break was armed
+	Running  int64   `json:"running"`        // the guest ran
 	// Sampled says that the break was not armed all the time, as calls came too often: Count is an estimate then.
 	Sampled bool `json:"sampled,omitempty"`
 	// AtLeast says that calls came faster than stops can follow each other: Count is a lower bound then. How the numbers share in it holds all the same.
@@ -68,7 +85,7 @@ func newTally(start int64) *tally {
 }
 
 // add counts a call.
-func (t *tally) add(number uint64, cpu int, arguments [3]uint64) {
+func (t *tally) add(at int64, number uint64, cpu int, arguments [6]uint64) {
 	k := kind{Unknown, cpu}
 	if number < mostNumber {
 		k.number = int(number)
@@ -84,8 +101,10 @@ func (t *tally) add(number uint64, cpu int, arguments [3]uint64) {
 	}
 	c.Seen++
 	t.period[k]++
-	c.Last = &arguments
-	shape := shapeOf(arguments)
+	if len(t.unit.Each) < mostEach {
+		t.unit.Each = append(t.unit.Each, Call{at, k.number, cpu, arguments})
+	}
+	shape := shapeOf([3]uint64(arguments[:3]))
 	i := slices.IndexFunc(c.Shapes, func(s Shape) bool { return s.Text == shape })
 	switch {
 	case i >= 0:
@@ -122,9 +141,17 @@ func (t *tally) end(at int64) Unit {
 	return u
 }
 
-// Arguments writes three arguments as a person reads them: small numbers and small negative ones in decimal, all else in hexadecimal digits.
-func Arguments(list [3]uint64) string {
-	const small = 1 << 16
+// Name is that of a call's number on x86_64; the number where it has none, and "unknown" for Unknown.
+func Name(number int) string {
+	if number == Unknown {
+		return "unknown"
+	}
+	return cmp.Or(syscallname.Of("amd64", number), strconv.Itoa(number))
+}
+
+// Arguments writes arguments as Call's String does.
+func Arguments(list [6]uint64) string {
+	const small, negative = 1 << 16, 4096
 	var text []string
 	for _, a := range list {
 		switch {
@@ -132,6 +159,8 @@ func Arguments(list [3]uint64) string {
 			text = append(text, strconv.FormatUint(a, 10))
 		case -a < small:
 			text = append(text, strconv.FormatInt(int64(a), 10)) //nolint:gosec // that is what it is
+		case a>>32 == 0 && -uint32(a) <= negative: // of 32 bits, as AT_FDCWD is
+			text = append(text, strconv.FormatInt(int64(int32(a)), 10)) //nolint:gosec // that is what it is
 		default:
 			text = append(text, "0x"+strconv.FormatUint(a, 16))
 		}

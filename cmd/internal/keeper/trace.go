@@ -284,6 +284,15 @@ func (t *trace) gone(err error) error {
 	return err
 }
 
+// WallClock is the Offset of a caller whose clock is CLOCK_REALTIME, nanoseconds since 1970.
+func WallClock() (offset int64, err error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
+	}
+	return time.Now().UnixNano() - ts.Nano(), nil
+}
+
 // clockOf is a clock that is ahead of CLOCK_MONOTONIC.
 func clockOf(offset int64) func(time.Time) int64 {
 	var ts unix.Timespec

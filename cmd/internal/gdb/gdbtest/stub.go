@@ -1,4 +1,4 @@
-// Package gdbtest is a gdb stub for tests, with one virtual CPU of ten registers; it speaks as QEMU's does.
+// Package gdbtest is a gdb stub for tests, with one virtual CPU of thirteen registers; it speaks as QEMU's does.
 package gdbtest
 
 import (
@@ -23,6 +23,9 @@ const (
 	CS           = 7
 	GSBase       = 8
 	KernelGSBase = 9
+	R8           = 10
+	R9           = 11
+	R10          = 12
 )
 
 // Description is the target description; the stub splits it in two files as QEMU does.
@@ -32,9 +35,10 @@ const Description = `<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dt
 const registers = `<?xml version="1.0"?><feature name="org.gnu.gdb.i386.core">
 <reg name="rax" bitsize="64" type="int64"/><reg name="rbx" bitsize="64"/><reg name="rcx" bitsize="64"/><reg name="rdx" bitsize="64"/>
 <reg name="rsi" bitsize="64"/><reg name="rdi" bitsize="64"/><reg name="rip" bitsize="64" type="code_ptr"/><reg name="cs" bitsize="32"/>
-<reg name="gs_base" bitsize="64"/><reg name="k_gs_base" bitsize="64"/></feature>`
+<reg name="gs_base" bitsize="64"/><reg name="k_gs_base" bitsize="64"/>
+<reg name="r8" bitsize="64"/><reg name="r9" bitsize="64"/><reg name="r10" bitsize="64"/></feature>`
 
-var sizes = []int{8, 8, 8, 8, 8, 8, 8, 4, 8, 8}
+var sizes = []int{8, 8, 8, 8, 8, 8, 8, 4, 8, 8, 8, 8, 8}
 
 // Stub is a stub with one virtual CPU.
 type Stub struct {
@@ -45,7 +49,7 @@ type Stub struct {
 
 	mu        sync.Mutex // guards the fields below
 	conn      net.Conn
-	registers [10]uint64
+	registers [13]uint64
 	breaks    map[string]bool
 	running   bool
 	detached  bool
