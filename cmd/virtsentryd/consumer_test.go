@@ -33,7 +33,7 @@ func TestSilentConsumer(t *testing.T) {
 	if err := consumer.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	p.tell(t, "load disk") // twenty hits in each unit, and more
+	p.tell(t, "load disk") // ten bursts in each unit, where other loads have seconds of silence
 	begun := time.Now().Add(500 * time.Millisecond)
 	s.until(t, "it is noticed that nothing is seen", func() bool { return s.status(t, p).State == "blind" })
 	s.told(t, p)
@@ -54,5 +54,8 @@ func TestSilentConsumer(t *testing.T) {
 		if u.Start.After(begun) && u.Lost == 0 && len(u.Counts) == 0 {
 			t.Errorf("a unit of a guest that is busy is whole and empty: %+v", u)
 		}
+	}
+	for _, u := range *units {
+		t.Logf("unit from %s for %.3f s: %d lost, %v", u.Start.Format(time.StampMilli), u.Duration, u.Lost, u.Counts)
 	}
 }

@@ -8,7 +8,7 @@
  *	idle   a packet now and then
  *	web    a web server at the utmost of the lab's guest: 8 pages a second, some 500 events of the default feature set
  *	busy   the same of a guest three times as fast
- *	disk   a guest that writes to its disk, forty requests a second
+ *	disk   a guest that writes to its disk, twenty requests a second, and is never quiet
  *
  * A web page is seven packets to the guest and six from it, sometimes with what a data base writes; bursts and sizes are those of recordings of the
  * lab's guest (testdata/units). Load swings by half within half a minute, and at times there is none for a second.
@@ -43,8 +43,9 @@ enum { NS = 1000000000, MOST_FLOOD = 500000, QUEUE = 0x98 }; /* QUEUE: what two 
 static const struct load {
 	const char *name;
 	double pages, writes, packets; /* bursts a second */
+	int steady; /* they do not swing */
 } loads[] = {
-	{"still", 0, 0, 0.01}, {"idle", 0, 0, 0.3}, {"web", 8, 0, 0.3}, {"busy", 25, 0, 0.3}, {"disk", 0, 10, 0.3},
+	{"still", 0, 0, 0.01}, {"idle", 0, 0, 0.3}, {"web", 8, 0, 0.3}, {"busy", 25, 0, 0.3}, {"disk", 0, 5, 0.3, 1},
 };
 
 static _Atomic(const struct load *) load = &loads[2];
@@ -202,7 +203,7 @@ static void sleep_until(long t)
 		;
 }
 
-/* How much of the load there is at a time after the start: it swings within half a minute, not all players' at once, and a fifth of all seconds are quiet. */
+/* How much of the load there is at a time after the start: it swings within half a minute, not all players' at once, and a fifth of all seconds are quiet. Those of a steady load do neither. */
 #define MOST_SHARE 1.875
 static double swing(long t, uint64_t phase)
 {
@@ -231,7 +232,7 @@ static void *guest(void *arg)
 			continue;
 		}
 		sleep_until(t += gap);
-		if (uniform() * MOST_SHARE > swing(t - start, phase))
+		if (uniform() * MOST_SHARE > (l->steady ? 1 : swing(t - start, phase)))
 			continue;
 		double which = uniform() * rate;
 		if (which < l->pages)
