@@ -18,11 +18,20 @@ func TestDefined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.conn.DomainDefineXML(dump); err != nil {
-		t.Fatal(err)
-	}
+	redefine(t, c, dump)
 	if diff := cmp.Diff(Event{Kind: Defined, Domain: d, Detail: "updated"}, next(t, c)); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func redefine(t *testing.T, c *Connection, xml string) {
+	t.Helper()
+	d, err := c.conn.DomainDefineXML(xml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Free(); err != nil {
+		t.Error(err)
 	}
 }
 

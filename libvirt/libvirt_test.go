@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -10,12 +11,20 @@ import (
 	golibvirt "libvirt.org/go/libvirt"
 )
 
-// The test driver's own domain, in each process.
-const testURI = "test:///default"
+// testURI is of libvirt's test driver with one running domain. Each connection has a driver of its own then; test:///default would be shared in a process, and an
+// event that one test caused last could reach the next one.
+func testURI(t *testing.T) string {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("testdata", "node.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "test://" + file
+}
 
 func connect(t *testing.T) *Connection {
 	t.Helper()
-	c, err := Connect(testURI)
+	c, err := Connect(testURI(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +139,7 @@ func TestSetStateWhereNothingRuns(t *testing.T) {
 }
 
 func TestCloseTwice(t *testing.T) {
-	c, err := Connect(testURI)
+	c, err := Connect(testURI(t))
 	if err != nil {
 		t.Fatal(err)
 	}

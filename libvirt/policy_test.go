@@ -275,9 +275,7 @@ func TestPolicyOfTransientDomain(t *testing.T) {
 		t.Errorf("event %+v; want that it is undefined", e)
 	}
 	next(t, c) // of the policy
-	if _, err := c.conn.DomainDefineXML(strings.Replace(dump, `watch="no"`, `watch="yes"`, 1)); err != nil {
-		t.Fatal(err)
-	}
+	redefine(t, c, strings.Replace(dump, `watch="no"`, `watch="yes"`, 1))
 	if diff := cmp.Diff(Event{Kind: Defined, Domain: d, Detail: "updated"}, next(t, c)); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
