@@ -45,7 +45,8 @@ func TestPulseAsk(t *testing.T) {
 	}
 }
 
-// A unit is given out when the consumer daemon has worked since the switch timer went off after its end; where nobody knows whether it works, a rotation tells.
+// A unit is given out when the consumer daemon has worked since the switch timer went off after its end; where nobody knows whether it works, a rotation tells; at once, as
+// long as nobody knows when that timer goes off.
 func TestSettled(t *testing.T) {
 	const second = int64(time.Second)
 	end := 1000 * second // of a unit
@@ -68,16 +69,28 @@ func TestSettled(t *testing.T) {
 	} {
 		p := &pulse{}
 		p.beat(7, c.beat)
-		f := &following{base: c.base, pulse: p, consumer: &os.Process{Pid: 7}}
+		f := &following{knows: true, base: c.base, pulse: p, consumer: &os.Process{Pid: 7}}
 		if got, err := f.settled(c.until); got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: settled until %v, %v; want %v, %v", c.name, time.Duration(got), err, time.Duration(c.want), c.err)
+		}
+	}
+	for beat, want := range map[int64]error{end + second/2: errSilence, end + second*19/10: errSilence, end + second*2: nil} {
+		p := &pulse{}
+		p.beat(7, beat)
+		f := &following{base: switchTimer + writeTime, pulse: p, consumer: &os.Process{Pid: 7}}
+		if _, err := f.settled(end); !errors.Is(err, want) {
+			t.Errorf("settled %v after the unit's end, while nobody knows when the timer goes off: %v; want %v", time.Duration(beat-end), err, want)
+		}
+		p.ask(7, now()+int64(time.Hour))
+		if got, err := f.settled(end); got != min(end, beat-second*198/100) || err != nil {
+			t.Errorf("while another asks: settled until %v, %v", time.Duration(got), err)
 		}
 	}
 	// While another domain asks, it waits, but not for ever.
 	asked := &pulse{}
 	asked.beat(7, end)
 	asked.ask(7, now()+int64(time.Hour)) // however slow this test is
-	waiting := &following{base: time.Second + writeTime, pulse: asked, consumer: &os.Process{Pid: 7}}
+	waiting := &following{knows: true, base: time.Second + writeTime, pulse: asked, consumer: &os.Process{Pid: 7}}
 	for until, want := range map[int64]error{end + second*3/2: nil, end + second*5/2: nil, end + second*7/2: errSilence} {
 		if _, err := waiting.settled(until); !errors.Is(err, want) {
 			t.Errorf("settled(%v) while another asks: %v; want %v", time.Duration(until), err, want)

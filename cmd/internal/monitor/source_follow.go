@@ -58,6 +58,7 @@ type following struct {
 	phase time.Duration // after a unit's end, when the switch timer first goes off; that of the newest packet's end
 	times int           // as often that was so in a row
 	base  time.Duration // how long after a unit's end it is complete, by the timer
+	knows bool          // when the switch timer goes off
 	grace time.Duration // what is added, as events came late
 
 	consumer *os.Process // the consumer daemon; nil: not known yet
@@ -187,10 +188,15 @@ func (f *following) wrote(at int64) int64 {
 // settled is until when units may be given out, of those that have ended until a time; both are of CLOCK_MONOTONIC in nanoseconds. A unit in which a process was
 // silent looks like one that a consumer daemon which hangs has not written yet. So it waits until that has been seen to work, for whichever domain, after the
 // switch timer has gone off since the unit's end. Errors: errSilence: it has waited for as long as a unit; a rotation tells whether the consumer daemon answers,
-// which then serves all domains. While another domain asks, it waits for one unit more.
+// which then serves all domains. While another domain asks, it waits for one unit more. As long as nobody knows when the switch timer goes off, units wait for it as long
+// as they possibly may already: then they do not wait for anything else. So it is with a process that has registered late, as all do with a new session daemon.
 func (f *following) settled(until int64) (int64, error) {
+	patience := unit.Width
+	if !f.knows {
+		patience = 0
+	}
 	known := f.pulse.beaten(f.consumer.Pid) - f.flushed(0)
-	if waits := until - known; waits > 2*int64(unit.Width) || waits > int64(unit.Width) && f.pulse.ask(f.consumer.Pid, now()) {
+	if waits := until - known; waits > 2*int64(unit.Width) || waits > int64(patience) && f.pulse.ask(f.consumer.Pid, now()) {
 		return 0, errSilence
 	}
 	return max(0, min(until, known)), nil
@@ -222,6 +228,7 @@ func (f *following) tick(end int64) {
 	if f.times < 3 && !f.began.has(phase, f.timer) {
 		return
 	}
+	f.knows = true
 	if f.base = f.phase + writeTime; f.phase < sharp { // it may go off just before a unit's end
 		f.base += f.timer
 	}

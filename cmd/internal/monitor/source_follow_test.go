@@ -133,12 +133,12 @@ func TestLag(t *testing.T) {
 func TestLagAtOnce(t *testing.T) {
 	f := &following{timer: switchTimer, base: switchTimer + writeTime, began: span{400 * time.Millisecond, 470 * time.Millisecond}}
 	f.tick(int64(time.Second))
-	if want := switchTimer + writeTime; f.lag() != want {
-		t.Errorf("lag %v after a packet of any time, want %v", f.lag(), want)
+	if want := switchTimer + writeTime; f.lag() != want || f.knows {
+		t.Errorf("lag %v after a packet of any time, known: %v; want %v", f.lag(), f.knows, want)
 	}
 	f.tick(int64(450 * time.Millisecond))
-	if want := 450*time.Millisecond + writeTime; f.lag() != want {
-		t.Errorf("lag %v, want %v", f.lag(), want)
+	if want := 450*time.Millisecond + writeTime; f.lag() != want || !f.knows {
+		t.Errorf("lag %v, known: %v; want %v", f.lag(), f.knows, want)
 	}
 }
 
